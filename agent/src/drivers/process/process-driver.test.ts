@@ -1,0 +1,96 @@
+/** What is true of the process driver besides the contract of drivers, which test/contract runs. */
+import { existsSync, statSync } from "node:fs";
+import { chmod, mkdir, mkdtemp, readdir, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { InstanceId } from "@aerodb/model";
+import { connectPlatform } from "@aerodb/postgres";
+import { newSecret, silent } from "@aerodb/runtime";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { sampleSpec } from "../../sample-spec.ts";
+import { EngineShelf } from "../../storage/engine-shelf.ts";
+import { layoutOf, placeOf } from "../../storage/layout.ts";
+import { ProcessDriver } from "./process-driver.ts";
+
+const signal = AbortSignal.timeout(60_000);
+const rootPassword = newSecret();
+let home: string;
+let shelf: EngineShelf;
+
+function newDriver(): ProcessDriver {
+  return new ProcessDriver({ home, shelf, uids: { base: 65_000_000, count: 100 }, logger: silent });
+}
+
+function place(id: InstanceId) {
+  return placeOf(layoutOf(home), id);
+}
+
+async function ask(socketDirectory: string, statement: string): Promise<unknown> {
+  const client = await connectPlatform({ socketDirectory, password: rootPassword });
+  try {
+    const { rows } = await client.query({ text: statement, rowMode: "array" });
+    return rows;
+  } finally {
+    await client.end();
+  }
+}
+
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), "agent-driver-"));
+  await chmod(home, 0o711);
+  shelf = new EngineShelf({ directory: join(home, "engines"), search: {}, rootPassword });
+  await newDriver().recover();
+  await shelf.ready(18);
+});
+
+afterAll(async () => {
+  const driver = newDriver();
+  for (const { id } of await driver.list()) await driver.stop(id, "immediate");
+  await rm(home, { recursive: true, force: true, maxRetries: 10 });
+});
+
+test("the next instance begins with a clone made ahead, and is nobody else's twin", async () => {
+  // A home of its own: drivers of the other tests may still be about to make theirs.
+  const own = await mkdtemp(join(tmpdir(), "agent-spares-"));
+  await chmod(own, 0o711);
+  const uids = { base: 64_000_000, count: 100 };
+  const driver = new ProcessDriver({ home: own, shelf, uids, logger: silent });
+  await driver.recover();
+  const [first, second] = [sampleSpec(), sampleSpec()];
+  await driver.make(first);
+  const one = await driver.start(first, signal);
+  await expect.poll(() => spares(own), { timeout: 10_000 }).toHaveLength(1);
+  const [spare = ""] = await spares(own);
+  const { ino } = await stat(join(own, "spares", spare, "data"));
+
+  await driver.make(second);
+  const dataOf = ({ id }: ReturnType<typeof sampleSpec>) => placeOf(layoutOf(own), id).data;
+  expect((await stat(dataOf(second))).ino).toBe(ino);
+  const other = await driver.start(second, signal);
+  expect(other.systemIdentifier).not.toBe(one.systemIdentifier);
+  expect(await ask(other.socketDirectory, "select 1")).toEqual([[1]]);
+  if (process.geteuid?.() === 0) {
+    expect(statSync(dataOf(first)).uid).not.toBe(statSync(dataOf(second)).uid);
+  }
+  for (const { id } of [first, second]) await driver.stop(id, "immediate");
+  await rm(own, { recursive: true, force: true, maxRetries: 10 });
+});
+
+test("a clone that an earlier agent made ahead is not trusted", async () => {
+  await mkdir(join(home, "spares", "of-somebody"), { recursive: true });
+  await newDriver().recover();
+  expect(await readdir(join(home, "spares"))).not.toContain("of-somebody");
+});
+
+test("an instance that no agent saw reach the disk is made anew", async () => {
+  const driver = newDriver();
+  const spec = sampleSpec();
+  await driver.make(spec);
+  await newDriver().recover();
+  expect(existsSync(place(spec.id).directory)).toBe(false);
+});
+
+async function spares(home: string): Promise<string[]> {
+  const names = await readdir(join(home, "spares"));
+  return names.filter((name) => !name.startsWith("."));
+}

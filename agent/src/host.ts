@@ -1,0 +1,267 @@
+/** The agent without its doors: what is desired, what runs, and the work between. */
+import { join } from "node:path";
+import { type InstanceId, messageOf } from "@aerodb/model";
+import { every, Ledger, type Logger, Spool, sleep, within } from "@aerodb/runtime";
+import type { Subject } from "./desired.ts";
+import { DesiredIntake } from "./desired-intake.ts";
+import type { InstanceDriver, RunningInstance } from "./drivers/driver.ts";
+import { FillWatch } from "./fill-watch.ts";
+import { HostState } from "./host-state.ts";
+import { type HungOptions, HungServers } from "./hung-servers.ts";
+import { IsolationWatch, type KeptProof } from "./isolation-watch.ts";
+import { LockWatch } from "./lock-watch.ts";
+import type { MeterLogin } from "./meter/instance-meter.ts";
+import { Sampler } from "./meter/sampler.ts";
+import { openSampleSpool } from "./meter/samples-spool.ts";
+import { StorageMeter } from "./meter/storage-meter.ts";
+import { HostReconciler, type ReconcilerPorts } from "./reconciler.ts";
+import { readHostDisk } from "./storage/host-reserve.ts";
+import { markListed } from "./sweep.ts";
+import type { TenantKeeper } from "./tenant-keeper.ts";
+import { Wakings } from "./wakings.ts";
+import { roomInMemory, WarmInstances } from "./warm-instances.ts";
+
+export interface HostOptions {
+  readonly home: string;
+  readonly driver: InstanceDriver;
+  /** Made with the state, so that it can ask what an instance is for. */
+  readonly tenants: (state: HostState) => TenantKeeper;
+  /** How servers are asked how they are; left out, only what the host counts is measured. */
+  readonly meterLogin?: MeterLogin;
+  /** Whether there is memory for one more warm instance; left out, what the machine has decides. */
+  readonly hasRoom?: () => boolean;
+  /** When a server that answers nobody is ended. */
+  readonly hung?: HungOptions;
+  /** How often everything is looked at, whether or not anybody said that something changed. */
+  readonly checkMs?: number;
+  readonly logger: Logger;
+  readonly signal: AbortSignal;
+}
+
+const CHECK_MS = 45_000;
+/** How long a server may take to answer before the next is looked at meanwhile. */
+const PACE_MS = 200;
+/** The same of what is asked it, which its tenants can make slow. */
+const ASKED_MS = 2_000;
+const METER_MS = 60_000;
+/** What is written by the time the host's disk is looked at again must fit into its reserve. */
+const DISK_MS = 2_000;
+/** Nobody else can log in while a tenant holds all locks. */
+const LOCKS_MS = 2_000;
+/** How long steps may take to end before instances are stopped all the same. */
+const HALT_MS = 2_000;
+/** How long servers may take to stop, gently and then less so, when the whole host shuts down. */
+const STOP_MS = 5_000;
+
+export class Host {
+  readonly home: string;
+  readonly state = new HostState();
+  readonly driver: InstanceDriver;
+  readonly tenants: TenantKeeper;
+  readonly ledger: Ledger;
+  readonly usage: Spool;
+  readonly samples: Spool;
+  readonly sampler: Sampler;
+  readonly intake: DesiredIntake;
+  readonly reconciler: HostReconciler;
+  readonly wakings: Wakings;
+  readonly warm: WarmInstances;
+  readonly hung: HungServers;
+  readonly isolation: IsolationWatch;
+  readonly fill: FillWatch;
+  readonly locks: LockWatch;
+  readonly #logger: Logger;
+  readonly #signal: AbortSignal;
+  readonly #checkMs: number;
+  readonly #checking = new Set<InstanceId>();
+  readonly #listeners: ((subject: Subject) => void)[] = [];
+  readonly #usageListeners: (() => void)[] = [];
+  readonly #sampleListeners: (() => void)[] = [];
+  readonly #warmListeners: (() => void)[] = [];
+  readonly #proofListeners: ((proofs: readonly KeptProof[]) => void)[] = [];
+
+  constructor(options: HostOptions) {
+    const { home, driver, logger, signal } = options;
+    this.home = home;
+    this.driver = driver;
+    this.#logger = logger;
+    this.#signal = signal;
+    this.#checkMs = options.checkMs ?? CHECK_MS;
+    this.tenants = options.tenants(this.state);
+    this.ledger = new Ledger(join(home, "ledger.db"));
+    this.usage = new Spool(join(home, "usage.db"));
+    this.samples = openSampleSpool(join(home, "samples.db"));
+    this.sampler = new Sampler({
+      ...{ home, state: this.state, driver, samples: this.samples, logger },
+      login: options.meterLogin,
+      sampled: () => {
+        for (const listener of this.#sampleListeners) listener();
+      },
+    });
+    const changed = (subject: Subject): void => {
+      for (const listener of this.#listeners) listener(subject);
+    };
+    const { state, tenants, ledger } = this;
+    this.warm = new WarmInstances({
+      file: join(home, "warm.json"),
+      driver,
+      isDesired: (id) => state.instance(id) !== undefined,
+      prepare: (running) => this.#prepare(running),
+      isBusy: () => this.reconciler.busy,
+      hasRoom: options.hasRoom ?? roomInMemory(),
+      changed: () => {
+        for (const listener of this.#warmListeners) listener();
+      },
+      logger,
+      signal,
+    });
+    this.isolation = new IsolationWatch({
+      ...{ state, driver, tenants, logger },
+      proven: (proofs) => {
+        for (const listener of this.#proofListeners) listener(proofs);
+      },
+    });
+    const vacant = (id: InstanceId): Promise<void> => this.warm.gone(id);
+    const admit: ReconcilerPorts["admit"] = (running, tenant, returning) =>
+      returning ? this.isolation.readmit(running, tenant) : this.isolation.admit(running, tenant);
+    const healed: ReconcilerPorts["healed"] = (tenant, rules) => {
+      void this.isolation.healed(tenant, rules);
+    };
+    const ports = { state, driver, tenants, admit, healed, vacant, logger, changed, signal };
+    this.reconciler = new HostReconciler(ports);
+    const isCurrent = (running: RunningInstance) => state.isCurrent(running);
+    const end = (running: RunningInstance, reason: string) => this.reconciler.end(running, reason);
+    const isIdle = (running: RunningInstance) => this.sampler.isIdle(running.id);
+    this.hung = new HungServers({ isCurrent, isIdle, end, signal }, options.hung);
+    this.fill = new FillWatch({
+      ...{ state, driver, logger },
+      hostDisk: () => readHostDisk(home),
+      look: (subject) => this.reconciler.look(subject),
+    });
+    this.locks = new LockWatch({ state, tenants, logger });
+    const look = (subject: Subject): void => {
+      const ready = subject.kind === "instance" ? this.warm.give(subject.id) : undefined;
+      if (ready !== undefined) this.reconciler.takeOver(ready);
+      this.reconciler.look(subject, { now: true });
+    };
+    this.intake = new DesiredIntake({ ledger, state, desired: look, logger });
+    this.wakings = new Wakings({ state, look });
+    this.onChange((subject) => this.wakings.changed(subject));
+  }
+
+  /** Calls back after every change of a subject's status. */
+  onChange(listener: (subject: Subject) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  onUsage(listener: () => void): void {
+    this.#usageListeners.push(listener);
+  }
+
+  onSamples(listener: () => void): void {
+    this.#sampleListeners.push(listener);
+  }
+
+  /** Calls back whenever an instance that is kept ready comes or goes. */
+  onWarm(listener: () => void): void {
+    this.#warmListeners.push(listener);
+  }
+
+  /** Calls back with proofs of tenants' isolation as they are made. */
+  onProofs(listener: (proofs: readonly KeptProof[]) => void): void {
+    this.#proofListeners.push(listener);
+  }
+
+  /** Takes over what is on the host and begins to work; needs control for nothing. */
+  async start(): Promise<void> {
+    await this.driver.recover();
+    await this.fill.checkHost();
+    const found = await this.driver.list();
+    await this.warm.start(found);
+    await this.reconciler.adopt(found.filter(({ id }) => !this.warm.holds(id)));
+    await markListed(this);
+    every(this.#checkMs, () => this.#checkDrift(), this.#signal);
+    this.sampler.start(this.#signal);
+    const tenantBytes = (id: InstanceId) => this.sampler.tenantBytes(id);
+    const meter = new StorageMeter({ ...this, tenantBytes, logger: this.#logger });
+    every(METER_MS, () => this.#measure(meter), this.#signal);
+    every(DISK_MS, () => this.fill.checkHost(), this.#signal);
+    every(LOCKS_MS, () => this.locks.look(), this.#signal);
+    every(METER_MS, () => this.fill.checkInstances(), this.#signal);
+  }
+
+  /** Stops every server that runs, cleanly if it can. Call after the signal was aborted. */
+  async stopInstances(): Promise<void> {
+    const idle = Promise.all([this.reconciler.idle(), this.warm.idle()]);
+    const halted = within({ ms: HALT_MS, expecting: "steps to end" }, idle);
+    await halted.catch((error: unknown) => this.#logger.warn(messageOf(error)));
+    const found = await this.driver.list();
+    const running = found.filter((instance) => instance.running !== undefined);
+    const stops = running.map(({ id }) => this.driver.stop(id, "fast", STOP_MS));
+    for (const stop of await Promise.allSettled(stops)) {
+      if (stop.status === "rejected") this.#logger.warn({ err: stop.reason }, "could not stop");
+    }
+    await this.driver.release().catch((error: unknown) => this.#logger.warn(messageOf(error)));
+  }
+
+  close(): void {
+    this.ledger.close();
+    this.usage.close();
+    this.sampler.close();
+    this.samples.close();
+  }
+
+  /** So that a tenant that gets the server finds it proven, with a session open. */
+  async #prepare(running: RunningInstance): Promise<void> {
+    void running.exited.then(() => this.tenants.leave(running));
+    try {
+      await this.isolation.prepare(running);
+    } catch (error) {
+      const because = messageOf(error);
+      this.#logger.warn({ instance: running.id, because }, "could not prove a warm instance");
+    }
+  }
+
+  async #checkDrift(): Promise<void> {
+    this.reconciler.lookAtDrift();
+    for (const id of [...this.state.seenIds()]) {
+      if (this.#signal.aborted) return;
+      // Sessions that are open go on when the server takes no more: that is asked for itself.
+      const asking = this.#suspect(id);
+      // Of one that is not asked only files are read, and between two of them others have a turn.
+      await (this.hung.isSuspected(id) ? Promise.race([asking, sleep(PACE_MS)]) : sleep(0));
+      if (this.hung.isSuspected(id)) continue;
+      await Promise.race([this.#checkInstance(id), sleep(ASKED_MS)]);
+    }
+  }
+
+  /** Once at a time for each: what takes long is not begun again. Never rejects. */
+  async #checkInstance(id: InstanceId): Promise<void> {
+    if (this.#checking.has(id)) return;
+    this.#checking.add(id);
+    try {
+      // What a proof finds is mended and told by its rule; the list finds what no rule asks.
+      const wasProven = await this.isolation.check(id);
+      const wasListed = await this.reconciler.checkDrift(id);
+      if (wasListed || wasProven) this.sampler.visited(id);
+    } catch (error) {
+      this.#logger.warn({ instance: id, because: messageOf(error) }, "could not check for drift");
+    } finally {
+      this.#checking.delete(id);
+    }
+  }
+
+  /** Resolves once it is clear whether a server answers. Never rejects. */
+  async #suspect(id: InstanceId): Promise<void> {
+    const running = this.state.seen(id)?.running;
+    if (running === undefined) return;
+    await this.hung.look(running).catch((error: unknown) => {
+      this.#logger.warn({ instance: id, because: messageOf(error) }, "could not end a hung server");
+    });
+  }
+
+  async #measure(meter: StorageMeter): Promise<void> {
+    if ((await meter.measure()) === 0) return;
+    for (const listener of this.#usageListeners) listener();
+  }
+}

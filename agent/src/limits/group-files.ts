@@ -1,0 +1,159 @@
+/** Reading and writing what the kernel shows as files of a control group. */
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { Fault, messageOf } from "@aerodb/model";
+import { monotonicMs, newId, sleep } from "@aerodb/runtime";
+import type { GroupUsage } from "./control-groups.ts";
+
+/**
+ * Where the kernel says what is mounted and which groups this process is in; tests say otherwise.
+ */
+export interface GroupRoots {
+  readonly mounts?: string;
+  readonly ownGroups?: string;
+}
+
+export interface Mount {
+  readonly root: string;
+  readonly point: string;
+  readonly type: string;
+  readonly options: readonly string[];
+}
+
+/** In which processor time is given out. */
+export const CPU_PERIOD_US = 100_000;
+const OURS = "aerodb";
+
+export async function mountsOf({ mounts = "/proc/self/mountinfo" }: GroupRoots): Promise<Mount[]> {
+  const text = await readFile(mounts, "utf8").catch(() => "");
+  return text.split("\n").flatMap((line) => {
+    const [left = "", right = ""] = line.split(" - ");
+    const [, , , root, point] = left.split(" ");
+    const [type, , options] = right.split(" ");
+    if (root === undefined || point === undefined || type === undefined) return [];
+    return [{ root, point, type, options: (options ?? "").split(",") }];
+  });
+}
+
+/** Groups a process is in, by controller; the second version's is under the empty name. */
+export async function groupsOf(path = "/proc/self/cgroup"): Promise<ReadonlyMap<string, string>> {
+  const rows = (readNow(path) ?? "").split("\n").flatMap((line) => {
+    const [, controllers, ...rest] = line.split(":");
+    if (controllers === undefined || rest.length === 0) return [];
+    return controllers.split(",").map((name): [string, string] => [name, rest.join(":")]);
+  });
+  return new Map(rows);
+}
+
+/** Where a group is seen: in a container the mount shows only a part of the tree. */
+export function directoryOf(mount: Mount, group: string): string {
+  const inside = mount.root === "/" ? group : group.slice(mount.root.length);
+  return group.startsWith(mount.root) ? join(mount.point, inside) : mount.point;
+}
+
+/** The part of the path under a directory that holds the groups of one home. */
+export function ownPart(home: string): string {
+  return join(OURS, createHash("sha256").update(home).digest("hex").slice(0, 12));
+}
+
+/** Whether groups can be made in a directory. */
+export async function canMakeIn(directory: string): Promise<boolean> {
+  const probe = join(directory, `${OURS}-${newId("ins")}`);
+  try {
+    await mkdir(probe);
+    await rmdir(probe);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Throws UNAVAILABLE when the kernel refuses. */
+export async function setLimit(directory: string, file: string, value: string): Promise<void> {
+  try {
+    await writeFile(join(directory, file), value);
+  } catch (error) {
+    const message = `The kernel refuses ${value} for ${file} of ${directory}: ${messageOf(error)}`;
+    throw new Fault("UNAVAILABLE", message, { cause: error });
+  }
+}
+
+/** For what not every kernel has. */
+export async function setIfThere(directory: string, file: string, value: string): Promise<void> {
+  await writeFile(join(directory, file), value).catch(() => undefined);
+}
+
+/** A counter's file; undefined when there is none. */
+export function readCounter(directory: string | undefined, file: string): string | undefined {
+  return directory === undefined ? undefined : readNow(join(directory, file));
+}
+
+/**
+ * These reads never wait for a disk, and through the thread pool they would cost ten times as much.
+ * Node has a shorter way for UTF-8 than for other encodings.
+ */
+function readNow(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return undefined;
+  }
+}
+
+export function numberIn(text: string | undefined): number | undefined {
+  return text === undefined ? undefined : Number(text);
+}
+
+/** The value of a line `name value`. */
+export function fieldIn(text: string | undefined, name: string): number | undefined {
+  const line = text?.split("\n").find((each) => each.startsWith(`${name} `));
+  return line === undefined ? undefined : Number(line.slice(name.length + 1));
+}
+
+export function scaled(value: number | undefined, by: number): number | undefined {
+  return value === undefined ? undefined : value / by;
+}
+
+/** Memory that could not be given up at once: files that nobody used lately are not counted. */
+export function workingSet(
+  usage: number | undefined,
+  idleFiles: number | undefined,
+): number | undefined {
+  return usage === undefined ? undefined : Math.max(0, usage - (idleFiles ?? 0));
+}
+
+/** Less than a session takes: what idles uses as much in a minute. */
+const STILL_SECONDS = 0.002;
+
+/** Whether hardly any processor time went by, so that a group is as it was. */
+export function isStill(
+  known: GroupUsage | undefined,
+  cpuSeconds: number | undefined,
+): known is GroupUsage {
+  if (cpuSeconds === undefined || known?.cpuSeconds === undefined) return false;
+  return cpuSeconds - known.cpuSeconds < STILL_SECONDS;
+}
+
+export async function foldersIn(directory: string): Promise<readonly string[]> {
+  const entries = await readdir(directory, { withFileTypes: true }).catch(() => []);
+  return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+}
+
+/** Whether it is gone. A group with processes in it stays; it may be waited for that they end. */
+export async function removeGroup(directory: string, patienceMs: number): Promise<boolean> {
+  const start = monotonicMs();
+  for (;;) {
+    try {
+      await rmdir(directory);
+      return true;
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === "ENOENT") return true;
+      if (code !== "EBUSY" && code !== "ENOTEMPTY") throw error;
+      if (monotonicMs() - start >= patienceMs) return false;
+    }
+    await sleep(20);
+  }
+}

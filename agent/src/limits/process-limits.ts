@@ -1,0 +1,26 @@
+/** Limits of one process, which what it starts inherits: `prlimit` sets them on one that runs. */
+import { execFile } from "node:child_process";
+import { readFile, stat } from "node:fs/promises";
+import { promisify } from "node:util";
+import { Fault, messageOf } from "@aerodb/model";
+import { canChangeOwner } from "@aerodb/postgres";
+
+const run = promisify(execFile);
+const DEADLINE_MS = 5_000;
+
+/**
+ * Sets what each new backend of a server may have of memory of its own; those that are there keep
+ * what they had. Done as the server's own user, for which no privilege is needed.
+ */
+export async function limitBackends(pid: number, bytes: number): Promise<void> {
+  const limits = await readFile(`/proc/${pid}/limits`, "latin1").catch(() => "");
+  if (/^Max data size +(\d+)/m.exec(limits)?.[1] === bytes.toString()) return;
+  const { uid, gid } = await stat(`/proc/${pid}`);
+  const whose = canChangeOwner() ? { uid, gid } : {};
+  const words = ["--pid", pid.toString(), `--data=${bytes}:`];
+  try {
+    await run("prlimit", words, { ...whose, timeout: DEADLINE_MS });
+  } catch (error) {
+    throw new Fault("UNAVAILABLE", `Could not limit the server's memory: ${messageOf(error)}`);
+  }
+}

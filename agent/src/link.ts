@@ -1,0 +1,79 @@
+/** Keeps one stream to control open, dialling again whenever it breaks. */
+import type { Fingerprint } from "@aerodb/rpc/aerodb/agent/v1/fingerprint_pb.js";
+import { LinkService } from "@aerodb/rpc/aerodb/agent/v1/link_service_pb.js";
+import type { IsolationProof } from "@aerodb/rpc/aerodb/agent/v1/observed_pb.js";
+import { backoffMs, type Logger, sleep } from "@aerodb/runtime";
+import { type CallingClient, openStream } from "@aerodb/wire";
+import type { Subject } from "./desired.ts";
+import { LinkSession, type SessionPorts } from "./link-session.ts";
+
+export interface LinkOptions extends SessionPorts {
+  readonly client: CallingClient;
+  readonly logger: Logger;
+  readonly signal: AbortSignal;
+}
+
+const BACKOFF = { firstMs: 100, maxMs: 1_000 };
+/** Whom control refuses is heard again once an operator has done something. */
+const REFUSED_BACKOFF = { firstMs: 1_000, maxMs: 60_000 };
+
+export class Link {
+  readonly #options: LinkOptions;
+  #session: LinkSession | undefined;
+
+  constructor(options: LinkOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Reports on a subject. Without a stream nothing is kept: the next one begins with everything.
+   */
+  changed(subject: Subject): void {
+    this.#session?.changed(subject);
+  }
+
+  sendUsage(): void {
+    this.#session?.sendUsage();
+  }
+
+  sendWarm(): void {
+    this.#session?.sendWarm();
+  }
+
+  /** Each stream begins with the newest of every tenant. */
+  sendProofs(proofs: readonly IsolationProof[]): void {
+    this.#session?.sendProofs(proofs);
+  }
+
+  sendSamples(): void {
+    this.#session?.sendSamples();
+  }
+
+  /** The host is not what it was. Each stream begins with what it is. */
+  sendFingerprint(fingerprint: Fingerprint): void {
+    this.#session?.sendFingerprint(fingerprint);
+  }
+
+  /** Dials until the signal is aborted. */
+  async run(): Promise<void> {
+    const { client, logger, signal } = this.#options;
+    signal.addEventListener("abort", () => this.#session?.close(), { once: true });
+    let failures = 0;
+    let wasRefused = false;
+    while (!signal.aborted) {
+      this.#session = new LinkSession(
+        openStream(client, LinkService.method.connect),
+        this.#options,
+      );
+      const { reason, refused } = await this.#session.ended;
+      const isNew = this.#session.heard || refused !== wasRefused;
+      failures = isNew ? 1 : failures + 1;
+      wasRefused = refused;
+      this.#session = undefined;
+      if (signal.aborted) return;
+      logger.warn({ reason, failures }, "the link to control is down");
+      const backoff = refused ? REFUSED_BACKOFF : BACKOFF;
+      await sleep(backoffMs(failures, backoff), signal).catch(() => undefined);
+    }
+  }
+}

@@ -1,0 +1,169 @@
+/** A tenant of a shared instance that takes all locks there are: a real server, real sessions. */
+import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+  connectPlatform,
+  connectTenant,
+  generatePassword,
+  quoteIdentifier,
+  ROOT_ROLE,
+  scramVerifier,
+} from "@aerodb/postgres";
+import { newSecret, silent } from "@aerodb/runtime";
+import type pg from "pg";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import type { DesiredTenant } from "./desired.ts";
+import { ProcessDriver } from "./drivers/process/process-driver.ts";
+import { Host } from "./host.ts";
+import { sampleInstance, sampleTenant } from "./sample-desired.ts";
+import { EngineShelf } from "./storage/engine-shelf.ts";
+import { TenantsInInstances } from "./tenants-in-instance.ts";
+
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+
+const password = generatePassword();
+const rootPassword = newSecret();
+const instance = sampleInstance({ shared: true, maxConnections: 20, memoryMiB: 128 });
+const life = new AbortController();
+let directory: string;
+let host: Host;
+let greedy: DesiredTenant;
+let neighbour: DesiredTenant;
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "agent-locks-"));
+  await chmod(directory, 0o711);
+  const shelf = new EngineShelf({
+    directory: join(directory, "engines"),
+    search: {},
+    rootPassword,
+  });
+  const home = await mkdtemp(join(directory, "home-"));
+  await chmod(home, 0o711);
+  const uids = { base: 67_100_000, count: 100 };
+  host = new Host({
+    home,
+    driver: new ProcessDriver({ home, shelf, uids, logger: silent }),
+    tenants: () =>
+      new TenantsInInstances({
+        password: rootPassword,
+        keep: () => 1,
+        isShared: () => true,
+        logger: silent,
+      }),
+    logger: silent,
+    signal: life.signal,
+  });
+  await host.start();
+  const verifier = await scramVerifier(password);
+  greedy = sampleTenant(instance.spec.id, { verifier });
+  neighbour = sampleTenant(instance.spec.id, { verifier });
+  const desired = { instances: [instance], tenants: [greedy, neighbour] };
+  for (const subject of host.state.desire(desired)) host.reconciler.look(subject, { now: true });
+  await host.reconciler.idle();
+});
+afterAll(async () => {
+  life.abort();
+  await host.stopInstances();
+  host.close();
+  await rm(directory, { recursive: true, force: true });
+});
+
+async function connect({ tenantId }: DesiredTenant): Promise<pg.Client> {
+  const running = host.state.seen(instance.spec.id)?.running;
+  if (running === undefined) throw new Error("the instance does not run");
+  const { socketDirectory } = running;
+  const client = await connectTenant({ socketDirectory, tenantId, password });
+  client.on("error", () => undefined);
+  await client.query(`set search_path = ${quoteIdentifier(tenantId)}`);
+  return client;
+}
+
+test("who takes all locks loses its sessions, and nobody else does", async () => {
+  const theirs = await connect(neighbour);
+  await theirs.query("create table t as select 1 as one");
+  const other = await connect(greedy);
+  const client = await connect(greedy);
+  await other.query("select pg_advisory_lock(0)");
+  const taking = client.query("select pg_advisory_lock(n) from generate_series(1, 1000000) n");
+  // All that fit, unless the agent came before that.
+  await expect(taking).rejects.toThrow(/out of shared memory|terminat/);
+  await host.locks.look();
+  for (const session of [client, other]) {
+    await expect.poll(() => session.query("select 1").catch(() => "ended")).toBe("ended");
+  }
+  // A session says that it ends before it gives its locks back.
+  const make = () => theirs.query("create table u as table t").then(() => "made", String);
+  await expect.poll(make).toBe("made");
+  await (await connect(neighbour)).end();
+  await (await connect(greedy)).end();
+  expect((await theirs.query("select one from u")).rows).toEqual([{ one: 1 }]);
+  await theirs.end();
+});
+
+test("who takes many, and not most of them, keeps them", async () => {
+  const client = await connect(greedy);
+  await client.query("select pg_advisory_lock(n) from generate_series(1, 1000) n");
+  await host.locks.look();
+  // Only who holds a lock can give it back.
+  const { rows } = await client.query("select pg_advisory_unlock(1000) as held");
+  expect(rows).toEqual([{ held: true }]);
+  await client.end();
+});
+
+test("who holds up the platform by a lock loses its session, and no victim of it does", async () => {
+  const running = host.state.seen(instance.spec.id)?.running;
+  if (running === undefined) throw new Error("the instance does not run");
+  const holding = await connect(greedy);
+  const waiting = await connect(greedy);
+  await holding.query("create table held (i int)");
+  await holding.query("begin; lock table held in access exclusive mode");
+  const victim = waiting.query("select from held").then(() => "served", String);
+  const platform = await connectPlatform({ ...running, password: rootPassword });
+  const table = `${quoteIdentifier(greedy.tenantId)}.held`;
+  const change = platform.query(`truncate ${table}`).then(() => "made", String);
+  const blockers = async () => (await host.tenants.heldLocks(running)).blockers;
+  await expect.poll(blockers, { timeout: 4_000 }).toHaveLength(1);
+  await host.locks.look();
+  expect(await change).toBe("made");
+  await expect(holding.query("select 1")).rejects.toThrow();
+  expect(await victim).toBe("served");
+  await Promise.all([waiting.end(), platform.end()]);
+});
+
+test("tenants come, go and get shared tables while somebody holds one of those locked", async () => {
+  const running = host.state.seen(instance.spec.id)?.running;
+  if (running === undefined) throw new Error("the instance does not run");
+  const sql = "create table notes (tenant_id text, id int, primary key (tenant_id, id))";
+  const first = { number: 1, name: "notes", sql };
+  await host.tenants.changeTables(running, [first]);
+  const leaving = sampleTenant(instance.spec.id, { verifier: await scramVerifier(password) });
+  await host.tenants.ensure(running, { ...leaving, dedicated: false });
+  const theirs = await connect(leaving);
+  await theirs.query("set row_security = on");
+  await theirs.query("insert into shared.notes (id) values (1)");
+  await theirs.end();
+
+  const hold = async () => {
+    const holding = await connect(greedy);
+    await holding.query("begin; lock table shared.notes in access exclusive mode");
+  };
+  await hold();
+  const coming = sampleTenant(instance.spec.id, { verifier: leaving.verifier });
+  await host.tenants.ensure(running, { ...coming, dedicated: false });
+  const [proof] = await host.tenants.prove(running, [coming]);
+  expect(proof?.unproven).toBeUndefined();
+  await host.tenants.drop(running, leaving.tenantId);
+  await hold();
+  const second = { number: 2, name: "titles", sql: "alter table notes add title text" };
+  expect(await host.tenants.changeTables(running, [first, second])).toBe(2);
+});
+
+test(`sessions of ${ROOT_ROLE} are nobody's to end`, async () => {
+  const running = host.state.seen(instance.spec.id)?.running;
+  if (running === undefined) throw new Error("the instance does not run");
+  const { backends, capacity } = await host.tenants.heldLocks(running);
+  expect(backends).toEqual([]);
+  expect(capacity).toBeGreaterThan(1_000);
+});

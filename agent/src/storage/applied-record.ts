@@ -1,0 +1,34 @@
+/**
+ * What the server of an instance was started with or brought to, in a file beside its data: an
+ * agent that adopts the server knows what is to be done, and what waits for a restart.
+ */
+import { readFile, rename, writeFile } from "node:fs/promises";
+import type { AppliedSpec } from "../instance-spec.ts";
+
+interface Written extends Omit<AppliedSpec, "startedFor"> {
+  readonly startedFor: string;
+}
+
+/** Undefined when there is no record, or none that can be read: then nothing is known. */
+export async function readApplied(path: string): Promise<AppliedSpec | undefined> {
+  const text = await readFile(path, "utf8").catch(() => "");
+  const { startedFor, limits, pendingRestart } = parse(text);
+  if (startedFor === undefined || !/^\d{1,20}$/.test(startedFor)) return undefined;
+  if (typeof limits !== "string" || !Array.isArray(pendingRestart)) return undefined;
+  return { startedFor: BigInt(startedFor), limits, pendingRestart: pendingRestart.map(String) };
+}
+
+/** Whole or not at all. */
+export async function writeApplied(path: string, applied: AppliedSpec): Promise<void> {
+  const written: Written = { ...applied, startedFor: applied.startedFor.toString() };
+  await writeFile(`${path}.new`, JSON.stringify(written), { mode: 0o600 });
+  await rename(`${path}.new`, path);
+}
+
+function parse(text: string): Partial<Written> {
+  try {
+    return JSON.parse(text) ?? {};
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,201 @@
+import type { InstanceId, TenantId } from "@aerodb/model";
+import {
+  type AskedTenant,
+  applySharedTables,
+  type ChangeRefusal,
+  cancelWrites,
+  dropTenant,
+  ensureTenant,
+  ensureWalls,
+  type HeldLocks,
+  type KnownBefore,
+  type ListedTenant,
+  listHeldLocks,
+  listTenants,
+  mendPlatform,
+  mendSharedTables,
+  mendTenant,
+  poolLogin,
+  proveIsolation,
+  reloadConfiguration,
+  type SharedTableChange,
+  suspendTenant,
+  type TenantProof,
+  type TenantRole,
+  takeBack,
+  trySharedTables,
+} from "@aerodb/postgres";
+import type { Logger } from "@aerodb/runtime";
+import { ConnectionPool } from "./connection-pool.ts";
+import type { RunningInstance } from "./drivers/driver.ts";
+import type { TenantKeeper } from "./tenant-keeper.ts";
+
+/** Sessions at once in one instance: tenants are made this many at a time. */
+const WIDTH = 4;
+/** Policies do not bind the owners of tables, who could not COPY into them or dump them then. */
+const FORCED = false;
+
+interface OpenPool {
+  readonly instance: RunningInstance;
+  readonly pool: ConnectionPool;
+  /** Settled once the walls between its tenants stand; undefined until somebody asked. */
+  walls: Promise<void> | undefined;
+}
+
+export interface TenantsOptions {
+  readonly password: string;
+  /** How many sessions stay open in an instance while there is nothing to do. */
+  readonly keep: (id: InstanceId) => number;
+  /** Whether an instance is one of many tenants, which walls keep apart. */
+  readonly isShared: (id: InstanceId) => boolean;
+  readonly logger: Logger;
+}
+
+/**
+ * Makes and drops tenants over a few open sessions per running instance. In a shared one the walls
+ * stand before anybody is listed or made.
+ */
+export class TenantsInInstances implements TenantKeeper {
+  readonly #options: TenantsOptions;
+  readonly #pools = new Map<InstanceId, OpenPool>();
+
+  constructor(options: TenantsOptions) {
+    this.#options = options;
+  }
+
+  async list(instance: RunningInstance): Promise<readonly ListedTenant[]> {
+    const pool = await this.#walled(instance);
+    return pool.use((session) => listTenants(session));
+  }
+
+  async ensure(
+    instance: RunningInstance,
+    tenant: TenantRole & { readonly dedicated: boolean },
+  ): Promise<void> {
+    const pool = await this.#walled(instance);
+    return pool.use((session) => ensureTenant(session, tenant));
+  }
+
+  async suspend(
+    instance: RunningInstance,
+    tenant: TenantRole & { readonly dedicated: boolean },
+  ): Promise<void> {
+    const pool = await this.#walled(instance);
+    return pool.use((session) => suspendTenant(session, tenant));
+  }
+
+  async prove(
+    instance: RunningInstance,
+    asked: readonly AskedTenant[],
+    known?: KnownBefore,
+  ): Promise<readonly TenantProof[]> {
+    const pool = await this.#walled(instance);
+    const scope = { shared: this.#options.isShared(instance.id), forced: FORCED };
+    return pool.use((session) => proveIsolation(session, scope, asked, known));
+  }
+
+  async mend(
+    instance: RunningInstance,
+    tenant: TenantRole & { readonly dedicated: boolean },
+  ): Promise<void> {
+    // That the walls stood once says nothing now.
+    this.#open(instance).walls = undefined;
+    const pool = await this.#walled(instance);
+    await pool.use(async (session) => {
+      await mendTenant(session, tenant.tenantId);
+      await ensureTenant(session, tenant);
+      if (!tenant.dedicated) await takeBack(session, tenant.tenantId);
+    });
+  }
+
+  async mendInstance(instance: RunningInstance, broken: readonly string[]): Promise<void> {
+    const open = this.#open(instance);
+    const shared = this.#options.isShared(instance.id);
+    await open.pool.use((session) => mendPlatform(session, { shared, broken }));
+    open.walls = undefined;
+    const pool = await this.#walled(instance);
+    if (shared) await pool.use((session) => mendSharedTables(session));
+  }
+
+  async changeTables(
+    instance: RunningInstance,
+    changes: readonly SharedTableChange[],
+  ): Promise<number> {
+    const pool = await this.#walled(instance);
+    return pool.use((session) => applySharedTables(session, changes));
+  }
+
+  async tryTables(
+    instance: RunningInstance,
+    change: SharedTableChange,
+  ): Promise<ChangeRefusal | undefined> {
+    const pool = await this.#walled(instance);
+    return pool.use((session) => trySharedTables(session, change));
+  }
+
+  reload(instance: RunningInstance): Promise<readonly string[]> {
+    return this.#open(instance).pool.use((session) => reloadConfiguration(session));
+  }
+
+  heldLocks(instance: RunningInstance): Promise<HeldLocks> {
+    return this.#open(instance).pool.use((session) => listHeldLocks(session));
+  }
+
+  cancelWrites(instance: RunningInstance): Promise<void> {
+    return this.#open(instance).pool.use((session) => cancelWrites(session));
+  }
+
+  drop(instance: RunningInstance, tenantId: TenantId): Promise<void> {
+    return this.#open(instance).pool.use((session) => dropTenant(session, tenantId));
+  }
+
+  async leave(instance: RunningInstance): Promise<void> {
+    const open = this.#pools.get(instance.id);
+    if (open?.instance !== instance) return;
+    this.#pools.delete(instance.id);
+    open.pool.close();
+  }
+
+  /** Ends every session. */
+  close(): void {
+    for (const { pool } of this.#pools.values()) pool.close();
+    this.#pools.clear();
+  }
+
+  /** The walls are asked for once for each server; what failed is tried again. */
+  async #walled(instance: RunningInstance): Promise<ConnectionPool> {
+    const open = this.#open(instance);
+    if (!this.#options.isShared(instance.id)) return open.pool;
+    open.walls ??= this.#raiseWalls(open);
+    try {
+      await open.walls;
+    } catch (error) {
+      open.walls = undefined;
+      throw error;
+    }
+    return open.pool;
+  }
+
+  async #raiseWalls({ instance, pool }: OpenPool): Promise<void> {
+    const { logger, password } = this.#options;
+    const walls = { shared: true, forced: FORCED, pool: await poolLogin(password) };
+    const left = await pool.use((session) => ensureWalls(session, walls));
+    if (left === 0) return;
+    logger.warn({ instance: instance.id, relations: left }, "in use, without a policy until later");
+  }
+
+  #open(instance: RunningInstance): OpenPool {
+    const before = this.#pools.get(instance.id);
+    if (before?.instance === instance) return before;
+    before?.pool.close();
+    const pool = new ConnectionPool({
+      socketDirectory: instance.socketDirectory,
+      password: this.#options.password,
+      width: WIDTH,
+      keep: () => this.#options.keep(instance.id),
+    });
+    const open = { instance, pool, walls: undefined };
+    this.#pools.set(instance.id, open);
+    return open;
+  }
+}

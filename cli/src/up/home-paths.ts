@@ -1,0 +1,47 @@
+/** Where everything of a home is. */
+import { join } from "node:path";
+
+export interface HomePaths {
+  readonly home: string;
+  /** What Postgres reads; see state-root.ts. */
+  readonly state: string;
+  readonly logs: string;
+  readonly control: string;
+  readonly gateway: string;
+  readonly platformKey: string;
+  readonly credentials: string;
+  readonly engines: string;
+  readonly templates: string;
+  readonly catalogue: string;
+  agent(index: number): string;
+  log(piece: string): string;
+}
+
+export function homePaths(home: string, state: string): HomePaths {
+  return {
+    home,
+    state,
+    logs: join(home, "logs"),
+    control: join(home, "control"),
+    gateway: join(home, "gateway"),
+    platformKey: platformKeyPath(home),
+    credentials: credentialsPath(home),
+    engines: join(state, "engines"),
+    templates: join(state, "templates"),
+    catalogue: join(state, "catalogue"),
+    agent: (index) => join(state, "agents", agentName(index)),
+    log: (piece) => join(home, "logs", `${piece}.log`),
+  };
+}
+
+export function platformKeyPath(home: string): string {
+  return join(home, "platform-key");
+}
+
+export function credentialsPath(home: string): string {
+  return join(home, "credentials.json");
+}
+
+export function agentName(index: number): string {
+  return `agent-${index}`;
+}

@@ -1,0 +1,74 @@
+/**
+ * What must happen later or again, by graphile-worker in the catalogue: of several controls one
+ * does each job, and a job that failed is tried again.
+ */
+import { messageOf } from "@aerodb/model";
+import { sleep } from "@aerodb/runtime";
+import { Logger as JobLogger, parseCronItems, type Runner, run } from "graphile-worker";
+import type { Control } from "../app/control.ts";
+import { emptyTomorrowsSamples } from "../store/samples.ts";
+import { giveUpOverdue } from "./overdue.ts";
+import { purge } from "./purge.ts";
+
+export interface Jobs {
+  /** Ends after the jobs that run now. */
+  stop(): Promise<void>;
+}
+
+const RESTART_MS = 5_000;
+
+/** Starts the jobs. They go on by themselves after the catalogue was away. */
+export function startJobs(control: Control, options: { readonly url: string }): Jobs {
+  const stopping = new AbortController();
+  let runner: Runner | undefined;
+
+  async function runJobs(): Promise<void> {
+    while (!stopping.signal.aborted) {
+      try {
+        runner = await startRunner(control, options.url);
+        if (stopping.signal.aborted) await runner.stop();
+        await runner.promise;
+      } catch (error) {
+        control.logger.warn({ reason: messageOf(error) }, "jobs rest until the catalogue answers");
+      }
+      await sleep(RESTART_MS, stopping.signal).catch(() => undefined);
+    }
+  }
+
+  const ended = runJobs();
+  return {
+    async stop() {
+      stopping.abort();
+      await runner?.stop().catch(() => undefined);
+      await ended;
+    },
+  };
+}
+
+function startRunner(control: Control, url: string): Promise<Runner> {
+  const log = control.logger.child({ part: "jobs" });
+  return run({
+    connectionString: url,
+    maxPoolSize: 3,
+    concurrency: 1,
+    noHandleSignals: true,
+    logger: new JobLogger(() => (level, message) => {
+      if (level === "error" || level === "warning") log.warn({ level }, message);
+    }),
+    taskList: {
+      give_up_overdue: () => giveUpOverdue(control),
+      purge: () => purge(control),
+      empty_tomorrows_samples: () => emptyTomorrowsSamples(control.database),
+    },
+    parsedCronItems: parseCronItems([
+      { task: "give_up_overdue", match: "* * * * *", options: { jobKey: "give_up_overdue" } },
+      { task: "purge", match: "17 * * * *", options: { jobKey: "purge" } },
+      // Whenever control was up for an hour of a day, the next day's table is empty.
+      {
+        task: "empty_tomorrows_samples",
+        match: "42 * * * *",
+        options: { jobKey: "empty_tomorrows_samples" },
+      },
+    ]),
+  });
+}

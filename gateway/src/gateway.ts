@@ -1,0 +1,186 @@
+/** A gateway, put together: routes from control, the Postgres port and the REST port. */
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { controlClient, HeldKeys, type Identity, keepRenewed } from "@aerodb/identity";
+import { Fault } from "@aerodb/model";
+import { every, type Logger } from "@aerodb/runtime";
+import { openAdminSocket } from "./admin-socket.ts";
+import type { GatewayConfiguration } from "./config.ts";
+import { servePooled } from "./pool/pooled-session.ts";
+import { Pools } from "./pool/pools.ts";
+import { connectControl } from "./rest/control.ts";
+import { listenForRest } from "./rest/server.ts";
+import { type RouteStream, watchRoutes } from "./route-stream.ts";
+import { RouteTable } from "./routes.ts";
+import { ServerTls } from "./server-tls.ts";
+import { Traffic } from "./traffic.ts";
+import { CancelKeys } from "./wire/cancel-keys.ts";
+import { Connections } from "./wire/connections.ts";
+import { serveDirectly } from "./wire/direct-session.ts";
+import { Instances } from "./wire/instances.ts";
+import { Limits } from "./wire/limits.ts";
+import { listenForPostgres, type PostgresListener } from "./wire/listener.ts";
+import type { Serve } from "./wire/session.ts";
+import { TenantSessions } from "./wire/tenant-sessions.ts";
+
+const VERSION = "0.1.0";
+const MOCK_SECRET_BYTES = 32;
+/** How soon a certificate that was renewed is shown. */
+const CERTIFICATE_MS = 60_000;
+
+/** What is wrong with a port, and what to do, by the error of listening. */
+const PORT_TROUBLE: Readonly<Record<string, string>> = {
+  EADDRINUSE: "is taken: free it",
+  EACCES: "is not open to this user: use a privileged one",
+};
+
+export interface Gateway {
+  readonly restPort: number;
+  readonly pgPort: number;
+  readonly pgPooledPort: number;
+  /** Authority of the development certificate; empty when the operator brought one. */
+  readonly caFile: string;
+  /** Reads again what may change while it runs: the certificate. Never rejects. */
+  readAgain(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Starts a gateway that has joined. Throws UNAVAILABLE, naming the flag, when a port is taken. */
+export async function startGateway(
+  configuration: GatewayConfiguration,
+  identity: Identity,
+  logger: Logger,
+): Promise<Gateway> {
+  const { home } = configuration;
+  mkdirSync(home, { recursive: true, mode: 0o700 });
+  const stopping = new AbortController();
+  const routes = new RouteTable(join(home, "routes.db"));
+  const traffic = new Traffic(join(home, "usage.db"));
+  const { wakeDeadlineMs } = configuration;
+  const keys = new HeldKeys(identity);
+  const instances = new Instances({ keys, routes, logger, wakeDeadlineMs });
+  const client = controlClient(keys);
+  const tls = await openTls(configuration, identity, logger);
+  const parts = { routes, traffic, instances, tls, logger };
+  const { postgres, pooled, closePorts } = await openPorts(configuration, parts);
+  const { apiAddress, joinToken, name } = configuration;
+  const control = connectControl({ apiAddress, keys });
+  const { signal } = stopping;
+  every(CERTIFICATE_MS, () => tls.readAgain(), signal);
+  const joining = { directory: home, kind: "gateway", apiAddress, joinToken, name } as const;
+  const renewing = keepRenewed({ ...joining, keys, client, logger, signal });
+  const stream = watchRoutes({ client, routes, traffic, version: VERSION, logger, signal });
+  const rest = await portOr("rest", configuration.restPort, () =>
+    listenForRest({
+      port: configuration.restPort,
+      address: configuration.restListenAddress ?? configuration.listenAddress,
+      control,
+      ownReasonsNotReady: () => reasonsNotReady([postgres, pooled], stream),
+      logger,
+    }),
+  );
+  return {
+    restPort: rest.port,
+    pgPort: postgres.port,
+    pgPooledPort: pooled.port,
+    caFile: tls.caFile,
+    readAgain: () => tls.readAgain(),
+    async stop() {
+      await Promise.all([rest.close(), closePorts()]);
+      traffic.read();
+      stopping.abort();
+      await Promise.all([stream.ended, renewing.ended]);
+      client.close();
+      control.close();
+      instances.close();
+      routes.close();
+      traffic.close();
+    },
+  };
+}
+
+interface PortParts {
+  readonly routes: RouteTable;
+  readonly traffic: Traffic;
+  readonly instances: Instances;
+  readonly tls: ServerTls;
+  readonly logger: Logger;
+}
+
+/** The ports of Postgres clients, and the socket that tells who is connected to them. */
+async function openPorts(configuration: GatewayConfiguration, parts: PortParts) {
+  const { routes, traffic, instances, logger } = parts;
+  const { home, poolSize, poolWaitMs, poolClients } = configuration;
+  const pools = new Pools(routes, { instances, traffic, logger, poolSize, poolWaitMs });
+  const cancelKeys = new CancelKeys();
+  const connections = new Connections(logger);
+  const shared = {
+    ...parts,
+    address: configuration.pgListenAddress ?? configuration.listenAddress,
+    baseDomain: configuration.baseDomain,
+    mockSecret: mockSecret(home),
+    handshakeDeadlineMs: configuration.handshakeDeadlineMs,
+    ...{ sessions: new TenantSessions(routes), limits: new Limits(configuration) },
+    ...{ cancelKeys, connections },
+  };
+  const listen = (which: "pg" | "pg-pooled", port: number, serve: Serve) => {
+    const portName = which === "pg" ? "session" : "pooled";
+    return portOr(which, port, () => listenForPostgres({ ...shared, port, portName, serve }));
+  };
+  const directly = serveDirectly({ instances, cancelKeys, traffic });
+  const postgres = await listen("pg", configuration.pgPort, directly);
+  const inTurn = servePooled({ pools, cancelKeys, traffic, poolClients });
+  const pooled = await listen("pg-pooled", configuration.pgPooledPort, inTurn);
+  const closeAdmin = await openAdminSocket(home, connections, logger);
+  const closePorts = async () => {
+    await Promise.all([postgres.close(), pooled.close()]);
+    pools.close();
+    await closeAdmin();
+  };
+  return { postgres, pooled, closePorts };
+}
+
+function openTls(
+  configuration: GatewayConfiguration,
+  { id: gatewayId }: Identity,
+  logger: Logger,
+): Promise<ServerTls> {
+  const { home, baseDomain, tlsCertificate, tlsKey } = configuration;
+  const files = { certificateFile: tlsCertificate, keyFile: tlsKey };
+  return ServerTls.open({ home, gatewayId, baseDomain, ...files }, logger);
+}
+
+function reasonsNotReady(listeners: readonly PostgresListener[], stream: RouteStream): string[] {
+  const reasons = [];
+  const accepting = listeners.every((listener) => listener.accepting);
+  if (!accepting) reasons.push("A Postgres port of the gateway does not accept connections.");
+  if (!stream.connected) reasons.push("The gateway does not hear from control where tenants are.");
+  return reasons;
+}
+
+/** Key from which the salts of tenants that do not exist are made: the same after a restart. */
+function mockSecret(home: string): Buffer {
+  const path = join(home, "mock-salt-secret");
+  if (!existsSync(path)) writeFileSync(path, randomBytes(MOCK_SECRET_BYTES), { mode: 0o600 });
+  return readFileSync(path);
+}
+
+async function portOr<Listener>(
+  which: "rest" | "pg" | "pg-pooled",
+  port: number,
+  listen: () => Promise<Listener>,
+): Promise<Listener> {
+  try {
+    return await listen();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const wrong = code === undefined ? undefined : PORT_TROUBLE[code];
+    if (wrong === undefined) throw error;
+    const variable = which.toUpperCase().replace("-", "_");
+    const choice = `--${which}-port or AERODB_${variable}_PORT`;
+    throw new Fault("UNAVAILABLE", `Port ${port} ${wrong}, or choose another with ${choice}.`, {
+      cause: error,
+    });
+  }
+}

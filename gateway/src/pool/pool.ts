@@ -1,0 +1,274 @@
+/**
+ * The servers that clients of one tenant use in turn: opened as they are needed, with the key that
+ * the clients have shown, up to a number; who finds none free waits in line.
+ */
+import { Fault, messageOf } from "@aerodb/model";
+import {
+  decodeReport,
+  encodeStartupMessage,
+  type ScramKeys,
+  type ServerReport,
+} from "@aerodb/postgres";
+import type { Route } from "@aerodb/rpc/aerodb/edge/v1/route_service_pb.js";
+import { after, type Logger, monotonicMs } from "@aerodb/runtime";
+import type { Traffic } from "../traffic.ts";
+import type { Instances } from "../wire/instances.ts";
+import { logIn, type ReadyServer, type ServerLogin } from "../wire/server-login.ts";
+import { type Holder, PooledServer } from "./pooled-server.ts";
+import { Statements } from "./statements.ts";
+
+export interface PoolSettings {
+  readonly instances: Instances;
+  readonly traffic: Traffic;
+  readonly logger: Logger;
+  /** How many servers a tenant may have at most, and never more than half of its connections. */
+  readonly poolSize: number;
+  /** How long a client waits for a server to become free. */
+  readonly poolWaitMs: number;
+}
+
+/** A client that needs a server. */
+export interface Waiting extends Holder {
+  readonly settingsKey: string;
+  granted(server: PooledServer): void;
+  denied(report: ServerReport): void;
+}
+
+/** Servers that nobody needed for so long are given back. */
+const IDLE_MS = 30_000;
+/** How many of the free ones are looked at for one that has the client's settings. */
+const LOOKED_AT = 8;
+
+export class Pool {
+  readonly statements = new Statements();
+  readonly keys: ScramKeys;
+  readonly instanceId: string;
+  /** What clients are greeted with, by the settings that they have. */
+  readonly greetings = new Map<string, Buffer>();
+  /** How many clients it has. */
+  clients = 0;
+  readonly #route: Route;
+  readonly #settings: PoolSettings;
+  readonly #servers = new Set<PooledServer>();
+  readonly #free: PooledServer[] = [];
+  /** In the order in which they came, with when that was. */
+  readonly #waiting = new Map<Waiting, number>();
+  readonly #ending = new AbortController();
+  #closedBecause: ServerReport | undefined;
+  #opening = 0;
+  #cancelTimer: (() => void) | undefined;
+
+  constructor(route: Route, keys: ScramKeys, settings: PoolSettings) {
+    this.#route = route;
+    this.#settings = settings;
+    this.keys = keys;
+    this.instanceId = route.instanceId;
+  }
+
+  get closed(): boolean {
+    return this.#closedBecause !== undefined;
+  }
+
+  get size(): number {
+    return this.#servers.size + this.#opening;
+  }
+
+  get #most(): number {
+    return Math.max(
+      1,
+      Math.min(this.#settings.poolSize, Math.floor(this.#route.connectionLimit / 2)),
+    );
+  }
+
+  /** A free server, which is the client's until it leaves it; else it is told when there is one. */
+  acquire(client: Waiting): PooledServer | undefined {
+    const report = this.#closedBecause;
+    if (report !== undefined) {
+      queueMicrotask(() => client.denied(report));
+      return undefined;
+    }
+    const server = this.#waiting.size === 0 ? this.#takeFree(client.settingsKey) : undefined;
+    if (server !== undefined) {
+      server.holder = client;
+      return server;
+    }
+    this.#waiting.set(client, monotonicMs());
+    this.#watchWaiting();
+    this.#open();
+    return undefined;
+  }
+
+  /** Ends a server at work: what it does is wanted no longer. */
+  abandon(server: PooledServer): void {
+    const target = { instanceId: this.instanceId, key: server.key };
+    const { signal } = this.#ending;
+    void this.#settings.instances.cancel(target, signal).finally(() => server.stream.destroy());
+  }
+
+  /** Until the call of what is returned, whoever comes next does not get the server. */
+  reserve(server: PooledServer): () => void {
+    server.cancels += 1;
+    return () => {
+      server.cancels -= 1;
+      this.#serve();
+    };
+  }
+
+  /** It waits no longer. */
+  forget(client: Waiting): void {
+    this.#waiting.delete(client);
+  }
+
+  /** Gives back what nobody has used for a while. */
+  trim(): void {
+    const most = monotonicMs() - IDLE_MS;
+    // The one that was free longest is first. Whoever comes meanwhile must not get what ends.
+    const kept = this.#free.findIndex(({ idleSinceMs }) => idleSinceMs >= most);
+    for (const server of this.#free.splice(0, kept < 0 ? Number.POSITIVE_INFINITY : kept))
+      server.end();
+  }
+
+  /** Ends every server: those in use when they are left. Whoever waits is told. */
+  close(report: ServerReport): void {
+    this.#closedBecause = report;
+    this.#ending.abort();
+    this.#deny(report, this.#waiting.size);
+    this.#free.length = 0;
+    for (const server of this.#servers) if (server.holder === undefined) server.end();
+  }
+
+  #takeFree(settingsKey: string): PooledServer | undefined {
+    const free = this.#free;
+    for (let at = free.length - 1; at >= Math.max(0, free.length - LOOKED_AT); at -= 1) {
+      const server = free[at];
+      if (server === undefined || server.settingsKey !== settingsKey || server.cancels > 0)
+        continue;
+      free.splice(at, 1);
+      return server;
+    }
+    const at = free.findLastIndex(({ cancels }) => cancels === 0);
+    return at < 0 ? undefined : free.splice(at, 1)[0];
+  }
+
+  /** A server has nothing to do. */
+  free(server: PooledServer): void {
+    if (this.closed) {
+      server.end();
+      return;
+    }
+    server.idleSinceMs = monotonicMs();
+    this.#free.push(server);
+    this.#serve();
+  }
+
+  #serve(): void {
+    for (const [client] of this.#waiting) {
+      const server = this.#takeFree(client.settingsKey);
+      if (server === undefined) return;
+      this.#waiting.delete(client);
+      server.holder = client;
+      client.granted(server);
+    }
+  }
+
+  #open(): void {
+    if (this.closed || this.size >= this.#most || this.#opening >= this.#waiting.size) return;
+    this.#opening += 1;
+    void this.#openOne().finally(() => {
+      this.#opening -= 1;
+    });
+  }
+
+  async #openOne(): Promise<void> {
+    const { instances, logger } = this.#settings;
+    const { role, instanceId } = this.#route;
+    const { signal } = this.#ending;
+    try {
+      const connection = await instances.open(
+        instanceId,
+        {
+          startupFor: ({ database }) => {
+            const parameters = Object.entries({ user: role, database });
+            return encodeStartupMessage({ minor: 0, parameters });
+          },
+          waits: () => {
+            this.#settings.traffic.of(this.#route.tenantId).wakeWaits += 1;
+          },
+        },
+        signal,
+      );
+      const login = await logIn(connection, this.keys, signal);
+      if (login.kind === "ready") return this.#add(login.server);
+      this.#notOpened(login);
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!(error instanceof Fault))
+        logger.error({ err: error }, "bug while a pool opened a server");
+      this.#deny(fatal("57P03", messageOf(error)), this.#waiting.size);
+    }
+  }
+
+  #add(ready: ReadyServer): void {
+    const server = new PooledServer(ready, (idle) => this.free(idle));
+    this.#servers.add(server);
+    ready.stream.once("close", () => this.#remove(server));
+    this.free(server);
+  }
+
+  #remove(server: PooledServer): void {
+    this.#servers.delete(server);
+    const at = this.#free.indexOf(server);
+    if (at >= 0) this.#free.splice(at, 1);
+    server.holder?.lost();
+    server.holder = undefined;
+    this.#open();
+  }
+
+  #notOpened(login: Exclude<ServerLogin, { readonly kind: "ready" }>): void {
+    switch (login.kind) {
+      case "refused":
+        this.#deny(fatal("28P01", "the password was replaced: connect again"), this.#waiting.size);
+        return;
+      case "lost":
+        this.#deny(fatal("57P03", "the tenant's server ended: try again in a moment"), 1);
+        return;
+      case "error": {
+        // Where others serve, the client may wait for those: sessions may have taken the rest.
+        if (this.#servers.size > 0) return;
+        const fields = decodeReport(login.message.payload);
+        const said = [fields.get("C") ?? "57P03", fields.get("M") ?? ""] as const;
+        this.#deny(fatal(...said), this.#waiting.size);
+      }
+    }
+  }
+
+  #deny(report: ServerReport, most: number): void {
+    for (const client of [...this.#waiting.keys()].slice(0, most)) {
+      this.#waiting.delete(client);
+      client.denied(report);
+    }
+  }
+
+  /** Who came first is looked after: the others have waited for less. */
+  #watchWaiting(): void {
+    const [first] = this.#waiting.values();
+    if (this.#cancelTimer !== undefined || first === undefined) return;
+    const { poolWaitMs } = this.#settings;
+    const leftMs = Math.max(1, first + poolWaitMs - monotonicMs());
+    this.#cancelTimer = after(leftMs, () => {
+      this.#cancelTimer = undefined;
+      const over = monotonicMs() - poolWaitMs;
+      const late = [...this.#waiting.values()].filter((since) => since <= over).length;
+      const seconds = Math.round(poolWaitMs / 100) / 10;
+      const message =
+        `no server connection of the pool became free within ${seconds} s: ` +
+        "use fewer connections or shorter transactions";
+      this.#deny(fatal("53300", message), late);
+      this.#watchWaiting();
+    });
+  }
+}
+
+function fatal(sqlState: string, message: string): ServerReport {
+  return { severity: "FATAL", sqlState, message };
+}

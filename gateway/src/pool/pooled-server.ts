@@ -1,0 +1,315 @@
+/**
+ * A connection to an instance that clients use in turn. It follows what was asked and what is still
+ * to be answered, so that it knows when a client is done, and what of the answers is not for it.
+ */
+import type { Duplex } from "node:stream";
+import {
+  type BackendKey,
+  changeSessionSettings,
+  FORGET_STATEMENTS,
+  RESET_SESSION,
+  ROLLBACK,
+  type SessionSettings,
+} from "@aerodb/postgres";
+import { type FrameReader, Frames, HEAD_BYTES, onlyTypes } from "../wire/frames.ts";
+import type { ReadyServer } from "../wire/server-login.ts";
+import { isFollowed, keyOf } from "./client-settings.ts";
+import {
+  CLOSE_NOTHING,
+  encodeCloseStatement,
+  encodeParameterStatus,
+  encodeParse,
+  encodeQuery,
+  PARSE_NOTHING,
+  SERVER,
+  TERMINATE,
+  textAt,
+} from "./protocol.ts";
+import type { Statement } from "./statements.ts";
+
+/** Who uses a server at the moment. */
+export interface Holder {
+  /** Takes bytes of the server. */
+  receive(bytes: Buffer): void;
+  /** The server has answered everything, outside of a transaction. */
+  rested(): void;
+  /** The server is gone. */
+  lost(): void;
+  /** The server has set something for the client. */
+  changed(name: string, value: string): void;
+  /** The server has forgotten every statement that the client prepared. */
+  forgotten(): void;
+}
+
+/** What is asked in one go: a query, or everything up to a Sync. */
+interface Segment {
+  readonly kind: "query" | "extended";
+  /** Whether it is the pool's own, and nobody's to hear. */
+  readonly silent: boolean;
+  readonly parses: Asked[];
+  /** Of each Close whether its answer is for the client. */
+  readonly closes: boolean[];
+}
+
+interface Asked {
+  readonly visible: boolean;
+  /** Called when it turns out that there was an error before it, or in it. */
+  readonly failed: () => void;
+}
+
+const READY_BYTES = 6;
+const TAG_BYTES = 64;
+const STATUS_BYTES = 4_096;
+const IDLE = 0x49;
+/** More of them than this take a server's memory; the one that was used longest ago goes. */
+const MOST_STATEMENTS = 256;
+const CHANGES_SESSION = /^(SET|RESET|LISTEN|LOAD|DECLARE CURSOR|DISCARD)\b/;
+const DROPS_STATEMENTS = /^(DEALLOCATE ALL|DISCARD ALL)\b/;
+
+const LOOKS_AT = onlyTypes(Object.values(SERVER));
+/** What is for the pool alone is dropped, whatever it is. */
+const LOOKS_AT_ALL = onlyTypes(Array.from({ length: 256 }, (_, type) => type));
+
+export class PooledServer implements FrameReader {
+  readonly stream: Duplex;
+  readonly key: BackendKey;
+  holder: Holder | undefined;
+  /** When nobody used it last, by the monotonic clock. */
+  idleSinceMs = 0;
+  /** Of the settings that it has. */
+  settingsKey = "";
+  /** The Parse without a name that was sent last, whole. */
+  unnamed: Buffer | undefined;
+  /** Cancels that are on their way: whoever comes next must not be hit. */
+  cancels = 0;
+  /** Called when it has nothing to do for anybody. */
+  readonly #idle: (server: PooledServer) => void;
+  readonly #frames = new Frames(this);
+  readonly #segments: Segment[] = [];
+  readonly #prepared = new Set<string>();
+  readonly #settings = new Map<string, string>();
+  /** All that it has reported. */
+  readonly #reported = new Map<string, string>();
+  #open: Segment | undefined;
+  #status = IDLE;
+  #sawReady = false;
+  /** Whether something of a client's would stay. */
+  #dirty = false;
+  #preparedByName = false;
+
+  constructor(ready: ReadyServer, idle: (server: PooledServer) => void) {
+    this.stream = ready.stream;
+    this.key = ready.key;
+    this.#idle = idle;
+    this.#take(ready.greeting);
+    this.#take(ready.reader.rest());
+    this.stream.on("data", (chunk: Buffer) => this.#take(chunk));
+    this.stream.on("error", () => undefined);
+    this.stream.resume();
+  }
+
+  /** What a client is told of the settings that it has here. */
+  get greeting(): Buffer {
+    return Buffer.concat([...this.#reported].map((each) => encodeParameterStatus(...each)));
+  }
+
+  /** While what the pool itself has asked is answered, everything is looked at, to be dropped. */
+  get looksAt(): Uint8Array {
+    return this.#segments[0]?.silent === true ? LOOKS_AT_ALL : LOOKS_AT;
+  }
+
+  /** Whether all that was asked is answered and no transaction is open. */
+  get resting(): boolean {
+    return this.#status === IDLE && this.#answered;
+  }
+
+  get #answered(): boolean {
+    return this.#segments.length === 0 && this.#open === undefined;
+  }
+
+  /** Takes over the settings of a client. Whatever is asked next is asked after that. */
+  adopt(settings: SessionSettings, key: string): void {
+    if (key === this.settingsKey) return;
+    this.#silently(changeSessionSettings(settings, this.#settings));
+    this.settingsKey = key;
+    this.#settings.clear();
+    for (const [name, value] of settings) this.#settings.set(name, value);
+  }
+
+  /** Ends what its holder has begun, and becomes nobody's. False when that cannot be. */
+  leave(): boolean {
+    this.holder = undefined;
+    this.stream.resume();
+    if (!this.#answered) return false;
+    if (this.#status !== IDLE) this.#silently(ROLLBACK);
+    if (this.#preparedByName) {
+      this.#silently(FORGET_STATEMENTS);
+      this.#prepared.clear();
+    }
+    if (this.#dirty) {
+      this.#silently(RESET_SESSION);
+      this.#settings.clear();
+      this.settingsKey = "";
+    }
+    this.#dirty = false;
+    this.#preparedByName = false;
+    if (this.resting) this.#idle(this);
+    return true;
+  }
+
+  end(): void {
+    this.stream.end(TERMINATE);
+  }
+
+  /** What of a query's text says that something may stay which no answer tells of. */
+  staysDirty(): void {
+    this.#dirty = true;
+  }
+
+  query(): void {
+    this.#segments.push({ kind: "query", silent: false, parses: [], closes: [] });
+  }
+
+  /** A message of the extended protocol. */
+  extend(): void {
+    this.#open ??= { kind: "extended", silent: false, parses: [], closes: [] };
+  }
+
+  sync(): void {
+    this.extend();
+    if (this.#open !== undefined) this.#segments.push(this.#open);
+    this.#open = undefined;
+  }
+
+  /** A Parse or a Close of the client goes on as it came. */
+  awaitParse(visible: boolean, failed: () => void = () => undefined): void {
+    this.#open?.parses.push({ visible, failed });
+  }
+  awaitClose(visible: boolean): void {
+    this.#open?.closes.push(visible);
+  }
+
+  /** Has the server know a statement, and the client answered if it asked for it. */
+  prepare(statement: Statement, visible: boolean, failed: () => void = () => undefined): void {
+    if (this.#prepared.delete(statement.name)) {
+      // Used last.
+      this.#prepared.add(statement.name);
+      if (!visible) return;
+      this.awaitClose(false);
+      this.awaitParse(true);
+      this.stream.write(CLOSE_NOTHING);
+      this.stream.write(PARSE_NOTHING);
+      return;
+    }
+    const [oldest] = this.#prepared.size < MOST_STATEMENTS ? [] : this.#prepared;
+    if (oldest !== undefined) {
+      this.#prepared.delete(oldest);
+      this.awaitClose(false);
+      this.stream.write(encodeCloseStatement(oldest));
+    }
+    this.#prepared.add(statement.name);
+    this.awaitParse(visible, () => {
+      this.#prepared.delete(statement.name);
+      failed();
+    });
+    this.stream.write(encodeParse(statement.name, statement.body));
+  }
+
+  needs(type: number, length: number): number {
+    switch (type) {
+      case SERVER.ready:
+        return READY_BYTES;
+      case SERVER.commandComplete:
+        return Math.min(length, TAG_BYTES);
+      case SERVER.parameterStatus:
+        return Math.min(length, STATUS_BYTES);
+      default:
+        return HEAD_BYTES;
+    }
+  }
+
+  frame(type: number, length: number, start: Buffer): number {
+    const segment = this.#segments[0] ?? this.#open;
+    let passes = segment?.silent !== true;
+    switch (type) {
+      case SERVER.parseComplete:
+        passes = segment?.parses.shift()?.visible ?? true;
+        break;
+      case SERVER.closeComplete:
+        passes = segment?.closes.shift() ?? true;
+        break;
+      case SERVER.commandComplete:
+        if (passes) this.#noteTag(start.toString("latin1", HEAD_BYTES));
+        break;
+      case SERVER.parameterStatus:
+        this.#noteStatus(start, passes);
+        break;
+      case SERVER.copyIn:
+        this.#ignoreSync();
+        break;
+      case SERVER.error:
+        // What the pool asks for itself does not fail on a server that is well.
+        if (!passes) this.stream.destroy();
+        break;
+      case SERVER.ready:
+        this.#noteReady(start[HEAD_BYTES] ?? IDLE);
+        break;
+    }
+    return passes ? 0 : length;
+  }
+
+  pass(bytes: Buffer): void {
+    this.holder?.receive(bytes);
+  }
+
+  #take(chunk: Buffer): void {
+    this.#sawReady = false;
+    try {
+      this.#frames.push(chunk);
+    } catch {
+      // Not the protocol: nothing that follows can be understood.
+      this.stream.destroy();
+    }
+    if (!this.#sawReady || !this.resting || this.stream.destroyed) return;
+    if (this.holder === undefined) this.#idle(this);
+    else this.holder.rested();
+  }
+
+  #silently(sql: string): void {
+    this.#segments.push({ kind: "query", silent: true, parses: [], closes: [] });
+    this.stream.write(encodeQuery(sql));
+  }
+
+  #noteReady(status: number): void {
+    this.#status = status;
+    this.#sawReady = true;
+    // What was not answered by now comes after an error, and never will be.
+    for (const { failed } of this.#segments.shift()?.parses ?? []) failed();
+  }
+
+  #noteTag(tag: string): void {
+    if (tag.startsWith("PREPARE\0")) this.#preparedByName = true;
+    if (CHANGES_SESSION.test(tag)) this.#dirty = true;
+    if (!DROPS_STATEMENTS.test(tag)) return;
+    this.#prepared.clear();
+    this.unnamed = undefined;
+    this.holder?.forgotten();
+  }
+
+  #noteStatus(start: Buffer, ofClient: boolean): void {
+    const name = textAt(start, HEAD_BYTES);
+    const value = name && textAt(start, name.end);
+    if (name === undefined || value === undefined) return;
+    this.#reported.set(name.text, value.text);
+    if (!ofClient || this.holder === undefined || !isFollowed(name.text)) return;
+    this.#settings.set(name.text.toLowerCase(), value.text);
+    this.settingsKey = keyOf(this.#settings);
+    this.holder.changed(name.text.toLowerCase(), value.text);
+  }
+
+  /** A server that copies in does not hear a Sync that came before: another will follow. */
+  #ignoreSync(): void {
+    if (this.#segments[0]?.kind !== "extended" || this.#open !== undefined) return;
+    this.#open = this.#segments.shift();
+  }
+}

@@ -1,0 +1,164 @@
+/** A session that has a server of its tenant's pool while a transaction is open. */
+import type { ServerReport, SessionSettings } from "@aerodb/postgres";
+import { failpoint } from "@aerodb/runtime";
+import type { Traffic } from "../traffic.ts";
+import type { CancelKeys } from "../wire/cancel-keys.ts";
+import { ConnectionTraffic } from "../wire/connection-traffic.ts";
+import type { Relay } from "../wire/relay.ts";
+import { type Entry, encodeWelcome, refuse, type Serve } from "../wire/session.ts";
+import type { TenantSession } from "../wire/tenant-sessions.ts";
+import { keyOf } from "./client-settings.ts";
+import type { Pool, Waiting } from "./pool.ts";
+import { PooledClient } from "./pooled-client.ts";
+import type { PooledServer } from "./pooled-server.ts";
+import type { Pools } from "./pools.ts";
+
+export interface PooledSettings {
+  readonly pools: Pools;
+  readonly cancelKeys: CancelKeys;
+  readonly traffic: Traffic;
+  /** How many clients a tenant may have here. */
+  readonly poolClients: number;
+}
+
+/** Greetings of more settings than these are asked for again. */
+const MOST_GREETINGS = 100;
+const NOT_GREETED: ServerReport = {
+  severity: "FATAL",
+  sqlState: "22023",
+  message: "the server refused a setting that the client asked for, or ended: see its parameters",
+};
+
+/** Serves clients by the pool of their tenant. */
+export function servePooled(settings: PooledSettings): Serve {
+  return (entry, session, signal) => open(entry, session, settings, signal);
+}
+
+async function open(
+  entry: Entry,
+  session: TenantSession,
+  { pools, cancelKeys, traffic, poolClients }: PooledSettings,
+  signal: AbortSignal,
+): Promise<Relay | undefined> {
+  const { stream, route, proof, ask, minor } = entry;
+  const pool = pools.of(route, proof);
+  const counters = traffic.of(route.tenantId);
+  if (pool.clients >= poolClients) {
+    counters.connectionsRefused += 1;
+    refuse(entry, tooMany(poolClients));
+    return undefined;
+  }
+  pool.clients += 1;
+  let client: PooledClient | undefined;
+  try {
+    const greeting = await greet(pool, ask.settings, signal);
+    if (!Buffer.isBuffer(greeting)) {
+      refuse(entry, greeting);
+      return undefined;
+    }
+    await failpoint("gateway.pooled.after_greeting");
+    signal.throwIfAborted();
+    const own = cancelKeys.register(() => targetOf(pool, client?.server), minor);
+    session.onEnd(() => cancelKeys.forget(own));
+    stream.write(encodeWelcome(entry, greeting, own));
+    const carried = new ConnectionTraffic(counters);
+    client = new PooledClient(stream, { pool, settings: ask.settings, traffic: carried });
+    client.unshift(entry.client.reader.rest());
+    return client;
+  } finally {
+    void (client?.ended ?? Promise.resolve()).then(() => {
+      pool.clients -= 1;
+      client?.traffic.closed();
+    });
+  }
+}
+
+function tooMany(most: number): ServerReport {
+  const message = `too many connections: the pooled port takes ${most} of a tenant`;
+  return { severity: "FATAL", sqlState: "53300", message };
+}
+
+function targetOf(pool: Pool, server: PooledServer | undefined) {
+  if (server === undefined) return undefined;
+  const reserve = () => pool.reserve(server);
+  return { instanceId: pool.instanceId, key: server.key, reserve };
+}
+
+/** What a client of these settings is told first; the first time a server is asked, and woken. */
+async function greet(
+  pool: Pool,
+  settings: SessionSettings,
+  signal: AbortSignal,
+): Promise<Buffer | ServerReport> {
+  const key = keyOf(settings);
+  const known = pool.greetings.get(key);
+  if (known !== undefined) return known;
+  const greeting = await new Greeting(pool, settings, key).asked(signal);
+  if (!Buffer.isBuffer(greeting)) return greeting;
+  const [oldest] = pool.greetings.size < MOST_GREETINGS ? [] : pool.greetings.keys();
+  if (oldest !== undefined) pool.greetings.delete(oldest);
+  pool.greetings.set(key, greeting);
+  return greeting;
+}
+
+/** Takes a server only to hear what it says of settings. */
+class Greeting implements Waiting {
+  readonly settingsKey: string;
+  readonly #pool: Pool;
+  readonly #settings: SessionSettings;
+  readonly #heard = Promise.withResolvers<Buffer | ServerReport>();
+  #server: PooledServer | undefined;
+
+  constructor(pool: Pool, settings: SessionSettings, key: string) {
+    this.#pool = pool;
+    this.#settings = settings;
+    this.settingsKey = key;
+  }
+
+  async asked(signal: AbortSignal): Promise<Buffer | ServerReport> {
+    const abort = () => this.#heard.reject(signal.reason);
+    signal.addEventListener("abort", abort, { once: true });
+    try {
+      signal.throwIfAborted();
+      const server = this.#pool.acquire(this);
+      if (server !== undefined) this.granted(server);
+      return await this.#heard.promise;
+    } finally {
+      signal.removeEventListener("abort", abort);
+      this.#pool.forget(this);
+    }
+  }
+
+  granted(server: PooledServer): void {
+    this.#server = server;
+    server.adopt(this.#settings, this.settingsKey);
+    if (server.resting) this.rested();
+  }
+
+  rested(): void {
+    const server = this.#server;
+    if (server === undefined) return;
+    this.#server = undefined;
+    this.#heard.resolve(server.greeting);
+    server.leave();
+  }
+
+  denied(report: ServerReport): void {
+    this.#heard.resolve(report);
+  }
+
+  lost(): void {
+    this.#server = undefined;
+    this.#heard.resolve(NOT_GREETED);
+  }
+
+  receive(): void {
+    // It asks nothing.
+  }
+  changed(): void {
+    // It asks nothing.
+  }
+  forgotten(): void {
+    // It has prepared nothing.
+  }
+}

@@ -1,0 +1,73 @@
+/** Messages of the protocol by their type, and the few that a pool writes itself. */
+import { encodeMessage } from "@aerodb/postgres";
+
+/** ASCII of what a client sends. */
+export const CLIENT = {
+  bind: 0x42,
+  close: 0x43,
+  describe: 0x44,
+  execute: 0x45,
+  flush: 0x48,
+  functionCall: 0x46,
+  parse: 0x50,
+  query: 0x51,
+  sync: 0x53,
+  terminate: 0x58,
+} as const;
+
+/** ASCII of what a server sends. */
+export const SERVER = {
+  parseComplete: 0x31,
+  closeComplete: 0x33,
+  commandComplete: 0x43,
+  error: 0x45,
+  copyIn: 0x47,
+  parameterStatus: 0x53,
+  ready: 0x5a,
+} as const;
+
+/** In Close and Describe: what is meant is a statement, not a portal. */
+export const STATEMENT = 0x53;
+
+/** A statement that a server keeps for the sake of an answer: it is empty. */
+const EMPTY_NAME = "aerodb_empty";
+const NUL = Buffer.alloc(1);
+
+export function encodeParse(name: string, body: Uint8Array): Buffer {
+  return encodeMessage("P", textOf(name), body);
+}
+
+export function encodeCloseStatement(name: string): Buffer {
+  return encodeMessage("C", Buffer.from("S"), textOf(name));
+}
+
+export function encodeDescribeStatement(name: string): Buffer {
+  return encodeMessage("D", Buffer.from("S"), textOf(name));
+}
+
+export function encodeQuery(sql: string): Buffer {
+  return encodeMessage("Q", textOf(sql));
+}
+
+export function encodeParameterStatus(name: string, value: string): Buffer {
+  return encodeMessage("S", textOf(name), textOf(value));
+}
+
+export const TERMINATE = encodeMessage("X");
+/** Answered by CloseComplete, whatever there is. */
+export const CLOSE_NOTHING = encodeCloseStatement(EMPTY_NAME);
+/** Answered by ParseComplete, after `CLOSE_NOTHING`. Text and no types of parameters. */
+export const PARSE_NOTHING = encodeParse(EMPTY_NAME, Buffer.concat([NUL, Buffer.alloc(2)]));
+
+/** The text that starts at an offset and ends in a NUL; undefined when none comes. */
+export function textAt(
+  bytes: Buffer,
+  at: number,
+): { readonly text: string; readonly end: number } | undefined {
+  const end = bytes.indexOf(0, at);
+  return end < 0 ? undefined : { text: bytes.toString("utf8", at, end), end: end + 1 };
+}
+
+function textOf(text: string): Buffer {
+  return Buffer.from(`${text}\0`);
+}

@@ -1,0 +1,38 @@
+/**
+ * Prepared statements of the clients of a pool. Clients that prepare the same text share one name
+ * on servers, so a server keeps it once.
+ */
+
+export interface Statement {
+  /** What servers know it by. */
+  readonly name: string;
+  /** What Parse says after the name: the text and the types of parameters. */
+  readonly body: Buffer;
+}
+
+export class Statements {
+  readonly #byBody = new Map<string, Statement & { users: number }>();
+  #made = 0;
+
+  /** For one client; to be left as often as it is taken. */
+  take(body: Buffer): Statement {
+    const key = body.toString("latin1");
+    const held = this.#byBody.get(key);
+    if (held !== undefined) {
+      held.users += 1;
+      return held;
+    }
+    this.#made += 1;
+    const made = { name: `aerodb_${this.#made}`, body: Buffer.from(body), users: 1 };
+    this.#byBody.set(key, made);
+    return made;
+  }
+
+  leave({ body }: Statement): void {
+    const key = body.toString("latin1");
+    const held = this.#byBody.get(key);
+    if (held === undefined) return;
+    held.users -= 1;
+    if (held.users === 0) this.#byBody.delete(key);
+  }
+}

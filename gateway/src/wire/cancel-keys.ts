@@ -1,0 +1,45 @@
+/**
+ * Keys by which clients cancel their queries. The gateway gives each session a key of its own, for
+ * the same process id and secret may be in use on many instances.
+ */
+import { randomBytes, randomInt } from "node:crypto";
+import type { BackendKey } from "@aerodb/postgres";
+
+/** What a key of ours stands for. */
+export interface CancelTarget {
+  readonly instanceId: string;
+  readonly key: BackendKey;
+  /** Keeps what works for the client from going to another until the call of what is returned. */
+  readonly reserve?: () => () => void;
+}
+
+/** What works for a client at the moment, if anything does. */
+type FindTarget = () => CancelTarget | undefined;
+
+const LARGEST_PROCESS_ID = 2 ** 31 - 1;
+/** How long a secret is: in protocol 3.0 there is no choice. */
+const SECRET_BYTES = { old: 4, new: 32 };
+
+export class CancelKeys {
+  readonly #targets = new Map<string, FindTarget>();
+
+  /** Makes a key, as a minor of the protocol has them. */
+  register(find: FindTarget, minor: number): BackendKey {
+    const secret = randomBytes(minor === 0 ? SECRET_BYTES.old : SECRET_BYTES.new);
+    const key = { processId: randomInt(1, LARGEST_PROCESS_ID), secret };
+    this.#targets.set(nameOf(key), find);
+    return key;
+  }
+
+  find(key: BackendKey): CancelTarget | undefined {
+    return this.#targets.get(nameOf(key))?.();
+  }
+
+  forget(key: BackendKey): void {
+    this.#targets.delete(nameOf(key));
+  }
+}
+
+function nameOf(key: BackendKey): string {
+  return `${key.processId}:${key.secret.toString("hex")}`;
+}

@@ -1,0 +1,166 @@
+import { rm } from "node:fs/promises";
+import pg from "pg";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { ThrowawayPlatform, type ThrowawayTenant } from "../throwaway-platform.ts";
+import { failedLogin } from "./fake-client.ts";
+
+let platform: ThrowawayPlatform;
+let acme: ThrowawayTenant;
+let generation = 1n;
+
+beforeAll(async () => {
+  platform = await ThrowawayPlatform.start();
+  acme = await platform.instance.addTenant("acme");
+});
+
+afterAll(() => platform.remove());
+
+beforeEach(() => {
+  platform.edge.wakes = 0;
+  platform.edge.onWake = () => Promise.resolve();
+});
+
+afterEach(() => platform.stopGateway());
+
+async function start(options: { readonly remote: boolean; readonly wakeDeadlineMs?: number }) {
+  generation += 1n;
+  platform.control.whole = platform.tableOf([acme], { generation, remote: options.remote });
+  const { wakeDeadlineMs = 10_000 } = options;
+  await platform.startGateway({ wakeDeadlineMs });
+  await platform.followed(generation);
+}
+
+async function login(): Promise<pg.Client> {
+  const { tenantId: user, name: database, password } = acme;
+  const port = platform.gateway?.pgPort ?? 0;
+  const client = new pg.Client({ host: "127.0.0.1", port, user, database, password });
+  client.on("error", () => undefined);
+  await client.connect();
+  return client;
+}
+
+/** Ends the instance, without its agent knowing. */
+async function stopInstance(): Promise<void> {
+  await platform.instance.postmaster.stop("immediate");
+}
+
+test.each([false, true])(
+  "many that find the instance down wake it once (remote: %s)",
+  async (remote) => {
+    await start({ remote });
+    await stopInstance();
+    platform.edge.onWake = () => platform.instance.restart();
+    const clients = await Promise.all(Array.from({ length: 20 }, login));
+    expect(platform.edge.wakes).toBe(1);
+    for (const client of clients) {
+      expect((await client.query("select 1 as one")).rows).toEqual([{ one: 1 }]);
+      await client.end();
+    }
+  },
+);
+
+test("who has no password wakes nothing", async () => {
+  await start({ remote: false });
+  await stopInstance();
+  const port = platform.gateway?.pgPort ?? 0;
+  const said = await failedLogin(port, { user: acme.tenantId, database: "acme" });
+  expect(said.at(-1)).toContain("password authentication failed");
+  expect(platform.edge.wakes).toBe(0);
+  await platform.instance.restart();
+});
+
+test("an instance that does not wake in time is a FATAL that says so", async () => {
+  await start({ remote: false, wakeDeadlineMs: 300 });
+  await stopInstance();
+  platform.edge.onWake = () => Promise.reject(new Error("no memory"));
+  await expect(login()).rejects.toMatchObject({
+    code: "57P03",
+    message:
+      "The tenant's server does not answer at the moment: try again in a moment. The operator of " +
+      "the platform sees the reason in `aerodb tenants get`.",
+  });
+  await platform.instance.restart();
+  await (await login()).end();
+});
+
+test("large writes and results pass through an agent", async () => {
+  await start({ remote: true });
+  const client = await login();
+  const text = "x".repeat(5_000_000);
+  const { rows } = await client.query("select length($1) as length", [text]);
+  expect(rows).toEqual([{ length: text.length }]);
+  const many = await client.query("select repeat('x', 1000) from generate_series(1, 20000)");
+  expect(many.rows).toHaveLength(20_000);
+  await client.end();
+});
+
+test.each([false, true])(
+  "a server killed at rest is a FATAL at the client, and a new login works (remote: %s)",
+  async (remote) => {
+    await start({ remote });
+    const client = await login();
+    await client.query("select 1");
+    const lost = new Promise((resolve) => client.once("error", resolve));
+    const { postmaster } = platform.instance;
+    process.kill(postmaster.pid, "SIGKILL");
+    await postmaster.exited;
+    expect(await lost).toMatchObject({ code: "57P01" });
+    platform.edge.onWake = () => platform.instance.restart();
+    await (await login()).end();
+  },
+);
+
+test("a server killed in the middle of a query closes the session", async () => {
+  await start({ remote: false });
+  const client = await login();
+  const cut = expect(client.query("select pg_sleep(30)")).rejects.toThrow();
+  await stopInstance();
+  await cut;
+  await platform.instance.restart();
+});
+
+test("a client that is killed in the middle of a query leaves no connection behind", async () => {
+  await start({ remote: false });
+  const client = await login();
+  const { connection } = client as unknown as {
+    connection: { stream: import("node:net").Socket };
+  };
+  client.query("select pg_sleep(30)").catch(() => undefined);
+  const watcher = await login();
+  const running = "select count(*)::int from pg_stat_activity where query = 'select pg_sleep(30)'";
+  await expect.poll(async () => (await watcher.query(running)).rows).toEqual([{ count: 1 }]);
+  connection.stream.resetAndDestroy();
+  // The server notices when it next writes; the gateway's own side is closed at once.
+  await watcher.query(
+    "select pg_cancel_backend(pid) from pg_stat_activity where query = 'select pg_sleep(30)'",
+  );
+  await expect.poll(async () => (await watcher.query(running)).rows).toEqual([{ count: 0 }]);
+  await watcher.end();
+});
+
+test("stopping the gateway tells sessions at rest why and cuts the others off", async () => {
+  await start({ remote: false });
+  const atRest = await login();
+  const told = new Promise((resolve) => atRest.once("error", resolve));
+  const busy = await login();
+  const running = busy.query("select pg_sleep(30)");
+  const cut = expect(running).rejects.toThrow();
+  await platform.stopGateway();
+  expect(await told).toMatchObject({
+    code: "57P01",
+    message: "terminating connection: the gateway is shutting down",
+  });
+  await cut;
+});
+
+test("a gateway that starts without control serves every tenant it knew", async () => {
+  await start({ remote: false });
+  await platform.stopGateway();
+  const { port } = platform.control;
+  platform.control.port = 1;
+  await platform.startGateway();
+  await (await login()).end();
+  await platform.stopGateway();
+  platform.control.port = port;
+  await rm(`${platform.directory}/gateway/routes.db`);
+});

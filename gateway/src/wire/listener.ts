@@ -1,0 +1,151 @@
+/**
+ * The Postgres port: accepts connections, bounds what strangers may hold, and ends it all in time.
+ */
+import { createServer, type Server, type Socket } from "node:net";
+import { Fault } from "@aerodb/model";
+import { encodeErrorResponse, type ServerReport } from "@aerodb/postgres";
+import { after, monotonicMs, sleep } from "@aerodb/runtime";
+import type { ServerTls } from "../server-tls.ts";
+import type { Relay } from "./relay.ts";
+import { openSession, type SessionSettings } from "./session.ts";
+
+export interface ListenerSettings extends SessionSettings {
+  readonly port: number;
+  readonly address: string;
+  /** What a connection is secured with that comes now. */
+  readonly tls: Pick<ServerTls, "shown">;
+  /**
+   * How long a client may take until its session is open. A minute when left out, as in Postgres.
+   */
+  readonly authenticationDeadlineMs?: number;
+}
+
+export interface PostgresListener {
+  readonly port: number;
+  readonly accepting: boolean;
+  /** Accepts no more, and ends the sessions: those at rest with a reason, others after a grace. */
+  close(): Promise<void>;
+}
+
+const AUTHENTICATION_DEADLINE_MS = 60_000;
+const KEEP_ALIVE_MS = 60_000;
+/** Connections that have not said yet, or not proven, who they are. */
+const MOST_STRANGERS = 2_000;
+const BACKLOG = 1_024;
+const GRACE_MS = 500;
+const GRACE_STEP_MS = 25;
+
+export const SHUTTING_DOWN: ServerReport = {
+  severity: "FATAL",
+  sqlState: "57P01",
+  message: "terminating connection: the gateway is shutting down",
+};
+const TOO_MANY: ServerReport = {
+  severity: "FATAL",
+  sqlState: "53300",
+  message: "too many connections are being opened: try again in a moment",
+};
+
+/** Listens. Rejects with the error of the socket, such as EADDRINUSE. */
+export async function listenForPostgres(settings: ListenerSettings): Promise<PostgresListener> {
+  const doors = new Doors(settings);
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    void doors.admit(socket);
+  });
+  const port = await listen(server, settings);
+  return {
+    port,
+    get accepting() {
+      return server.listening;
+    },
+    async close() {
+      const closed = new Promise((resolve) => server.close(resolve));
+      await doors.close();
+      await closed;
+    },
+  };
+}
+
+/** Everybody who is inside or on the way in. */
+class Doors {
+  readonly #settings: ListenerSettings;
+  readonly #strangers = new Map<Socket, AbortController>();
+  readonly #sessions = new Set<Relay>();
+
+  constructor(settings: ListenerSettings) {
+    this.#settings = settings;
+  }
+
+  async admit(socket: Socket): Promise<void> {
+    socket.setKeepAlive(true, KEEP_ALIVE_MS);
+    socket.on("error", () => undefined);
+    const { limits } = this.#settings;
+    const address = socket.remoteAddress ?? "";
+    const full = this.#strangers.size >= MOST_STRANGERS ? TOO_MANY : undefined;
+    const refusal = full ?? limits.refusalOfSource(address);
+    if (refusal !== undefined) {
+      socket.end(encodeErrorResponse(refusal), () => socket.destroy());
+      return;
+    }
+    const leave = limits.enter(address);
+    const ending = new AbortController();
+    const deadlineMs = this.#settings.authenticationDeadlineMs ?? AUTHENTICATION_DEADLINE_MS;
+    const cancel = after(deadlineMs, () => ending.abort());
+    this.#strangers.set(socket, ending);
+    // A client that leaves while its instance wakes is not waited for.
+    socket.once("close", () => ending.abort());
+    let session: Relay | undefined;
+    try {
+      const { shown } = this.#settings.tls;
+      session = await openSession(socket, shown, this.#settings, ending.signal);
+    } catch (error) {
+      if (!isExpected(error)) this.#settings.logger.error({ err: error }, "bug in a session");
+      socket.destroy();
+    } finally {
+      cancel();
+      leave();
+      this.#strangers.delete(socket);
+    }
+    if (session === undefined) {
+      // What was said last is on its way; a client that does not read it is not waited for.
+      const stay = after(GRACE_MS, () => socket.destroy());
+      socket.once("close", stay);
+      if (socket.closed) stay();
+      return;
+    }
+    const { ended } = session;
+    this.#sessions.add(session);
+    await ended;
+    this.#sessions.delete(session);
+  }
+
+  async close(): Promise<void> {
+    for (const ending of this.#strangers.values()) ending.abort();
+    const deadline = monotonicMs() + GRACE_MS;
+    while ([...this.#sessions].some(({ idle }) => !idle) && monotonicMs() < deadline) {
+      await sleep(GRACE_STEP_MS);
+    }
+    const sessions = [...this.#sessions];
+    for (const session of sessions) session.end(SHUTTING_DOWN);
+    await Promise.race([Promise.all(sessions.map(({ ended }) => ended)), sleep(GRACE_MS)]);
+  }
+}
+
+/** The client left, took too long or does not speak the protocol; or the gateway stops. */
+function isExpected(error: unknown): boolean {
+  return error instanceof Fault || (error instanceof Error && error.name === "AbortError");
+}
+
+function listen(
+  server: Server,
+  { port, address }: Pick<ListenerSettings, "port" | "address">,
+): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ port, host: address, backlog: BACKLOG }, () => {
+      server.off("error", reject);
+      const bound = server.address();
+      resolve(typeof bound === "object" && bound !== null ? bound.port : port);
+    });
+  });
+}

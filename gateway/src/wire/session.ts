@@ -1,0 +1,213 @@
+/** One connection of a client, from its first byte to its last. */
+import type { Socket } from "node:net";
+import { TLSSocket } from "node:tls";
+import {
+  type BackendKey,
+  encodeAuthentication,
+  encodeBackendKeyData,
+  encodeErrorResponse,
+  encodeMessage,
+  MessageReader,
+  type ScramSuccess,
+  type ServerReport,
+} from "@aerodb/postgres";
+import type { Route } from "@aerodb/rpc/aerodb/edge/v1/route_service_pb.js";
+import { type Logger, monotonicMs } from "@aerodb/runtime";
+import type { RouteTable } from "../routes.ts";
+import type { ShownCertificate } from "../server-tls.ts";
+import type { Traffic } from "../traffic.ts";
+import { authenticate, credentialsRefused } from "./authentication.ts";
+import type { CancelKeys } from "./cancel-keys.ts";
+import type { ConnectionFacts, Connections } from "./connections.ts";
+import { withDeadline } from "./deadline.ts";
+import { destinationOf } from "./destination.ts";
+import { type Opening, shakeHands } from "./handshake.ts";
+import type { Instances } from "./instances.ts";
+import type { Limits } from "./limits.ts";
+import type { Peer } from "./peer.ts";
+import { refusalOf } from "./refusals.ts";
+import type { Relay } from "./relay.ts";
+import { readStartupAsk, type StartupAsk } from "./startup-rules.ts";
+import type { TenantSession, TenantSessions } from "./tenant-sessions.ts";
+
+/** What every session of a listener shares. */
+export interface SessionSettings {
+  readonly routes: RouteTable;
+  readonly instances: Instances;
+  readonly sessions: TenantSessions;
+  readonly cancelKeys: CancelKeys;
+  readonly baseDomain: string;
+  readonly mockSecret: Uint8Array;
+  /** How long a client may take to say who it is. */
+  readonly handshakeDeadlineMs: number;
+  readonly limits: Limits;
+  readonly connections: Connections;
+  /** What the port is called. */
+  readonly portName: ConnectionFacts["port"];
+  readonly traffic: Traffic;
+  readonly logger: Logger;
+  /** Serves whoever was let in. Rejects with the signal's reason. */
+  readonly serve: Serve;
+}
+
+export type Serve = (
+  entry: Entry,
+  session: TenantSession,
+  signal: AbortSignal,
+) => Promise<Relay | undefined>;
+
+type Startup = Extract<Opening, { readonly kind: "startup" }>;
+type Accepted = Extract<StartupAsk, { readonly kind: "accepted" }>;
+
+/** The newest minor of protocol 3 that is spoken. */
+const NEWEST_MINOR = 2;
+const AUTHENTICATED = encodeAuthentication("ok");
+const READY_FOR_QUERY = encodeMessage("Z", Buffer.from("I"));
+
+/**
+ * Serves a connection until its session is open, and returns the session; undefined when there is
+ * none: a cancel, a refusal, or a client that left. Rejects with the signal's reason.
+ */
+export async function openSession(
+  socket: Socket,
+  shown: ShownCertificate,
+  settings: SessionSettings,
+  signal: AbortSignal,
+): Promise<Relay | undefined> {
+  const opening = await withDeadline(settings.handshakeDeadlineMs, signal, (ending) =>
+    shakeHands(socket, shown, ending),
+  );
+  switch (opening.kind) {
+    case "gone":
+      socket.destroy();
+      return undefined;
+    case "refused":
+      opening.stream.end(encodeErrorResponse(opening.report));
+      return undefined;
+    case "cancel": {
+      const target = settings.cancelKeys.find(opening.key);
+      // Like Postgres, say nothing either way.
+      if (target !== undefined) {
+        const release = target.reserve?.();
+        await settings.instances.cancel(target, signal).finally(release);
+      }
+      opening.stream.end();
+      return undefined;
+    }
+    case "startup":
+      return start(opening, settings, signal);
+  }
+}
+
+async function start(
+  opening: Startup,
+  settings: SessionSettings,
+  signal: AbortSignal,
+): Promise<Relay | undefined> {
+  const { stream, serverName, endPoint } = opening;
+  const ask = readStartupAsk(opening.parameters);
+  if (ask.kind === "refused") {
+    const { sqlState, reason } = ask;
+    stream.end(encodeErrorResponse({ severity: "FATAL", sqlState, message: reason }));
+    return undefined;
+  }
+  const minor = negotiate(opening, ask);
+  const client: Peer = { stream, reader: new MessageReader() };
+  client.reader.push(opening.rest);
+  const { user, database, endpoint } = ask;
+  const named = { serverName, endpoint, database, user };
+  const find = () => destinationOf(named, settings.baseDomain, settings.routes);
+  const { mockSecret } = settings;
+  const claim = { client, user, database, route: find(), endPoint, mockSecret };
+  const proof = await authenticate(claim, signal);
+  if (proof === undefined) return undefined;
+  // It may have gone or changed meanwhile.
+  const route = find();
+  if (route === undefined) {
+    stream.end(credentialsRefused(user));
+    return undefined;
+  }
+  const refusal = refusalOf(route) ?? settings.limits.refusalOfTenant(route.tenantId);
+  if (refusal !== undefined) {
+    settings.traffic.of(route.tenantId).connectionsRefused += 1;
+    stream.end(encodeErrorResponse(refusal));
+    return undefined;
+  }
+  return enter({ stream, client, ask, minor, route, proof }, settings, signal);
+}
+
+/** Settles on a minor of the protocol, telling the client when that is not what it asked for. */
+function negotiate({ stream, minor }: Startup, { extensions }: Accepted): number {
+  if ((minor === 0 || minor === NEWEST_MINOR) && extensions.length === 0) return minor;
+  const settled = Buffer.alloc(8);
+  settled.writeUInt32BE(0x3_0000, 0);
+  settled.writeUInt32BE(extensions.length, 4);
+  const names = Buffer.from(extensions.map((name) => `${name}\0`).join(""));
+  stream.write(encodeMessage("v", settled, names));
+  return 0;
+}
+
+/** A client that was let in. */
+export interface Entry {
+  readonly stream: Socket;
+  readonly client: Peer;
+  readonly ask: Accepted;
+  readonly minor: number;
+  readonly route: Route;
+  readonly proof: ScramSuccess;
+}
+
+/** Lets a client in, unless its tenant is refused meanwhile: then it is told so, and ended. */
+async function enter(
+  entry: Entry,
+  settings: SessionSettings,
+  signal: AbortSignal,
+): Promise<Relay | undefined> {
+  const startedMs = monotonicMs();
+  const session = settings.sessions.enter(entry.route.tenantId);
+  let relay: Relay | undefined;
+  try {
+    const ending = AbortSignal.any([signal, session.refused]);
+    relay = await settings.serve(entry, session, ending);
+    if (relay !== undefined) {
+      session.relays(relay);
+      settings.connections.add(factsOf(entry, settings.portName, startedMs), relay);
+    }
+    return relay;
+  } catch (error) {
+    const { refusal } = session;
+    if (refusal === undefined || signal.aborted) throw error;
+    refuse(entry, refusal);
+    return undefined;
+  } finally {
+    void (relay?.ended ?? Promise.resolve()).then(() => session.leave());
+  }
+}
+
+function factsOf(
+  { stream, ask, route }: Entry,
+  port: ConnectionFacts["port"],
+  startedMs: number,
+): ConnectionFacts {
+  const { tenantId, name: tenant, instanceId } = route;
+  return {
+    ...{ tenant, tenantId, instanceId, port },
+    address: stream.remoteAddress ?? "",
+    application: ask.settings.get("application_name") ?? "",
+    encrypted: stream instanceof TLSSocket,
+    openedInMs: Math.round(monotonicMs() - startedMs),
+  };
+}
+
+/** What a client is told once it is let in: whom it speaks to, and that it may ask. */
+export function encodeWelcome({ proof }: Entry, greeting: Buffer, key: BackendKey): Buffer {
+  const final = encodeAuthentication("saslFinal", proof.serverFinal);
+  return Buffer.concat([
+    ...[final, AUTHENTICATED, greeting],
+    ...[encodeBackendKeyData(key), READY_FOR_QUERY],
+  ]);
+}
+
+export function refuse({ stream }: Entry, report: ServerReport): void {
+  stream.end(encodeErrorResponse(report));
+}

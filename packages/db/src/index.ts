@@ -1,0 +1,4 @@
+export * from "./database.ts";
+export * from "./listener.ts";
+export * from "./migrate.ts";
+export * from "./sql.ts";

@@ -1,0 +1,80 @@
+/**
+ * Who holds how much of the table of locks, which all sessions of a server share, and who holds up
+ * the platform.
+ */
+import type { Client } from "pg";
+import { databaseFault } from "./database-fault.ts";
+import { POOL_ROLE } from "./names.ts";
+
+export interface HeldLocks {
+  /** How many are sure to fit. */
+  readonly capacity: number;
+  /** Sessions of others than the superuser that hold some there. */
+  readonly backends: readonly HoldingBackend[];
+  /** Sessions of tenants for whose locks one of the platform's has waited too long. */
+  readonly blockers: readonly BlockingBackend[];
+}
+
+export interface BlockingBackend {
+  /** As the server counts processes. */
+  readonly pid: number;
+  /** The tenant, or the login of pooled requests. */
+  readonly name: string;
+}
+
+export interface HoldingBackend {
+  /** As the server counts processes. */
+  readonly pid: number;
+  /** Oid of who logged in. */
+  readonly role: string;
+  readonly locks: number;
+}
+
+/**
+ * Reads no table and opens no session, for neither can be had once the table of locks is full. What
+ * a session locks first, sixteen tables and more on newer majors, takes no room in it.
+ */
+const HELD = `
+  select l.pid, a.usesysid::pg_catalog.text as role, pg_catalog.count(*)::pg_catalog.int4 as locks
+  from pg_catalog.pg_lock_status() l
+  join pg_catalog.pg_stat_get_activity(null) a on a.pid = l.pid
+  where not l.fastpath and a.usesysid <> 10
+  group by l.pid, a.usesysid`;
+const CAPACITY = `
+  select (pg_catalog.current_setting('max_locks_per_transaction')::pg_catalog.int4
+    * (pg_catalog.current_setting('max_connections')::pg_catalog.int4
+      + pg_catalog.current_setting('max_prepared_transactions')::pg_catalog.int4)) as capacity`;
+
+/** Whoever is about to end gets away with it; a statement of the platform waits longer. */
+const PATIENCE_MS = 1_000;
+/**
+ * Those that were given what the platform waits for: who waits in front of it, for the same one as
+ * it does, is a victim too.
+ */
+const BLOCKERS = `
+  with locks as materialized (select * from pg_catalog.pg_lock_status()),
+  sessions as materialized (select * from pg_catalog.pg_stat_get_activity(null))
+  select distinct s.pid, pg_catalog.pg_get_userbyid(s.usesysid)::pg_catalog.text as name
+  from locks w join sessions p on p.pid = w.pid and p.usesysid = 10
+  join locks h on h.granted and h.locktype = w.locktype
+    and (h.database, h.relation, h.page, h.tuple, h.virtualxid, h.transactionid, h.classid,
+      h.objid, h.objsubid) is not distinct from (w.database, w.relation, w.page, w.tuple,
+      w.virtualxid, w.transactionid, w.classid, w.objid, w.objsubid)
+  join sessions s on s.pid = h.pid
+  where not w.granted
+    and w.waitstart < pg_catalog.clock_timestamp() - interval '${PATIENCE_MS} milliseconds'
+    and h.pid = any (pg_catalog.pg_blocking_pids(w.pid))
+    and (pg_catalog.starts_with(pg_catalog.pg_get_userbyid(s.usesysid)::pg_catalog.text, 'ten_')
+      or pg_catalog.pg_get_userbyid(s.usesysid) = '${POOL_ROLE}')`;
+
+/** The session must be open already, and best have asked before. */
+export async function listHeldLocks(client: Client): Promise<HeldLocks> {
+  try {
+    const { rows } = await client.query<{ readonly capacity: number }>(CAPACITY);
+    const backends = (await client.query<HoldingBackend>(HELD)).rows;
+    const blockers = (await client.query<BlockingBackend>(BLOCKERS)).rows;
+    return { capacity: rows[0]?.capacity ?? 0, backends, blockers };
+  } catch (error) {
+    throw databaseFault(error, "list who holds its locks");
+  }
+}

@@ -1,0 +1,13 @@
+export type { AskedTenant, KnownBefore } from "./catalogue-proof.ts";
+export {
+  isProven,
+  proveIsolation,
+  ruleNamed,
+  rulesOfInstance,
+  type TenantProof,
+} from "./isolation-proof.ts";
+export { mendPlatform } from "./mend-platform.ts";
+export { mendTenant } from "./mend-tenant.ts";
+export { holds, type JudgedRule } from "./rule.ts";
+export type { ProofScope } from "./rules.ts";
+export { takeBack } from "./taking-back.ts";

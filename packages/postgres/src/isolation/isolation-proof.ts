@@ -1,0 +1,133 @@
+/** The whole proof of tenants' isolation: what the catalogue says of them, and what they can do. */
+import { Fault, messageOf, type TenantId } from "@aerodb/model";
+import { type Client, DatabaseError } from "pg";
+import { databaseFault } from "../database-fault.ts";
+import { ensureCanary } from "./canary.ts";
+import { type AskedTenant, type KnownBefore, proveCatalogue } from "./catalogue-proof.ts";
+import { RUNTIME_RULES } from "./probes.ts";
+import { holds, type JudgedRule, type Rule } from "./rule.ts";
+import { type ProofScope, rulesFor } from "./rules.ts";
+import { proveAtRuntime } from "./runtime-proof.ts";
+
+export interface TenantProof {
+  readonly tenantId: TenantId;
+  /** Those of the tenant, of the instance that it lives in, and of what it tried. */
+  readonly rules: readonly JudgedRule[];
+  /** Why not all of them could be asked: what is missing is not known to hold. */
+  readonly unproven?: string;
+}
+
+/** Whether a tenant is proven to be apart from all others. */
+export function isProven(proof: Pick<TenantProof, "rules" | "unproven">): boolean {
+  return proof.unproven === undefined && proof.rules.every(holds);
+}
+
+/** Where what a tenant holds, or holds locked, may be what a question failed for. */
+const OF_ONE_TENANT = ["40P01", "53200", "55P03", "57014"];
+
+/**
+ * Proves tenants of an instance, all at once. Changes nothing of a tenant; in a shared instance the
+ * platform's canary is made where it is missing. One that cannot be proven to the end says why, and
+ * keeps no other from being proven. Safe to repeat and to race with whatever tenants do.
+ */
+export async function proveIsolation(
+  client: Client,
+  scope: ProofScope,
+  asked: readonly AskedTenant[],
+  known: KnownBefore = {},
+): Promise<readonly TenantProof[]> {
+  // Whoever knows the instance made it then.
+  if (scope.shared && known.instance === undefined) await ensureCanary(client);
+  const major = await majorOf(client);
+  const proofs: TenantProof[] = [];
+  for (const found of await judgeAll(client, scope, asked, known)) {
+    // Who is not there can try nothing, and was found missing.
+    const present = found.rules.every((rule) => rule.id !== "role.present" || holds(rule));
+    if (found.unproven !== undefined || !present) proofs.push(found);
+    else proofs.push(await withAttempts(client, { ...scope, major }, found));
+  }
+  return proofs;
+}
+
+async function withAttempts(
+  client: Client,
+  scope: ProofScope & { readonly major: number },
+  found: TenantProof,
+): Promise<TenantProof> {
+  try {
+    const tried = await proveAtRuntime(client, scope, found.tenantId);
+    return { ...found, rules: [...found.rules, ...tried] };
+  } catch (error) {
+    return { ...found, unproven: reasonOfOne(error) };
+  }
+}
+
+/** What the catalogue says of all; where that cannot be had at once, of each by itself. */
+async function judgeAll(
+  client: Client,
+  scope: ProofScope,
+  asked: readonly AskedTenant[],
+  known: KnownBefore,
+): Promise<readonly TenantProof[]> {
+  const judge = async (some: readonly AskedTenant[], knowing: KnownBefore) => {
+    const { tenants, instance } = await proveCatalogue(client, scope, some, knowing);
+    return [...tenants].map(([tenantId, rules]) => ({ tenantId, rules: [...rules, ...instance] }));
+  };
+  try {
+    return await judge(asked, known);
+  } catch (error) {
+    reasonOfOne(error);
+    if (!scope.shared) throw error;
+  }
+  const { instance } = await proveCatalogue(client, scope, [], known);
+  const proofs: TenantProof[] = [];
+  for (const one of asked) {
+    const judged = await judge([one], { ...known, instance }).catch((error: unknown) => {
+      return [{ tenantId: one.tenantId, rules: instance, unproven: reasonOfOne(error) }];
+    });
+    proofs.push(...judged);
+  }
+  return proofs;
+}
+
+/** Why a question failed that one tenant can make fail; throws what is nobody's in particular. */
+function reasonOfOne(error: unknown): string {
+  const { cause } = error instanceof Fault ? error : {};
+  const code = cause instanceof DatabaseError ? (cause.code ?? "") : "";
+  if (!OF_ONE_TENANT.includes(code)) throw error;
+  return messageOf(error);
+}
+
+/** The server said it when the session began. */
+async function majorOf(client: Client): Promise<number> {
+  try {
+    const { rows } = await client.query<{ major: number }>(
+      "select pg_catalog.current_setting('server_version_num')::int4 / 10000 as major",
+    );
+    return rows[0]?.major ?? 0;
+  } catch (error) {
+    throw databaseFault(error, "say which version it is");
+  }
+}
+
+/** Those that are about the instance that a tenant lives in. */
+export function rulesOfInstance(rules: readonly JudgedRule[]): readonly JudgedRule[] {
+  return rules.filter(({ id }) => OF_INSTANCE.has(id));
+}
+
+/** What a rule is about, by its id; undefined for one that a newer agent knows. */
+export function ruleNamed(id: string): Pick<Rule, "subject" | "sentence"> | undefined {
+  return NAMED.get(id);
+}
+
+const ALL_RULES = [
+  ...rulesFor({ shared: false, forced: true }),
+  ...rulesFor({ shared: true, forced: true }),
+];
+const OF_INSTANCE: ReadonlySet<string> = new Set(
+  ALL_RULES.flatMap(({ id, scope }) => (scope === "instance" ? [id] : [])),
+);
+
+const NAMED: ReadonlyMap<string, Pick<Rule, "subject" | "sentence">> = new Map(
+  [...ALL_RULES, ...RUNTIME_RULES].map(({ id, subject, sentence }) => [id, { subject, sentence }]),
+);

@@ -1,0 +1,30 @@
+/** Has the platform's own triggers and functions of an instance stand again. */
+import type { Client } from "pg";
+import { databaseFault } from "../database-fault.ts";
+import { EXTENSION_TRIGGER } from "../extension-wall.ts";
+import { platform } from "../wall-functions.ts";
+
+/** By these the walls are known to be other than they were made. */
+const WALLS = ["instance.event_triggers", "instance.functions"];
+
+/**
+ * Switches on again what keeps extensions to the list, and has the rest made anew: who raises walls
+ * next finds no mark that says that they stand. `broken`: rules that do not hold. Safe to repeat.
+ */
+export async function mendPlatform(
+  client: Client,
+  { shared, broken }: { readonly shared: boolean; readonly broken: readonly string[] },
+): Promise<void> {
+  if (!broken.some((rule) => WALLS.includes(rule))) return;
+  try {
+    await client.query(`do $mend$ begin
+      if exists (select from pg_catalog.pg_event_trigger
+          where evtname = '${EXTENSION_TRIGGER}' and evtenabled not in ('O', 'A')) then
+        alter event trigger ${EXTENSION_TRIGGER} enable;
+      end if;
+    end $mend$`);
+    if (shared) await client.query(`comment on schema ${platform} is null`);
+  } catch (error) {
+    throw databaseFault(error, "mend the walls of the instance");
+  }
+}

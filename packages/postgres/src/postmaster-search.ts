@@ -1,0 +1,83 @@
+/**
+ * Which process of this machine is the postmaster of a data directory. Its own file there names the
+ * pid that it has for itself; in a sandbox that is 1, whatever it is called out here.
+ */
+import { execFile } from "node:child_process";
+import { readdir, readFile } from "node:fs/promises";
+import { promisify } from "node:util";
+import { readPostmasterFile } from "./postmaster-file.ts";
+import { isAbandoned } from "./postmaster-probe.ts";
+import {
+  identifyProcess,
+  innerPidOf,
+  isPostmasterOf,
+  type ProcessIdentity,
+} from "./process-identity.ts";
+
+/** What a launch leaves beside the data. */
+export interface PostmasterTraces {
+  /** Held by every process of the server. */
+  readonly lockFile: string;
+  /** Names the server's process, when it was launched into a sandbox. */
+  readonly pidFile: string;
+  /** Where it listens. */
+  readonly socketDirectory: string;
+}
+
+const run = promisify(execFile);
+const SANDBOXED = 1;
+
+/** The process whose file says that it serves the data; undefined when none does. */
+export async function searchPostmaster(
+  dataDirectory: string,
+  traces?: PostmasterTraces,
+): Promise<ProcessIdentity | undefined> {
+  const file = await readPostmasterFile(dataDirectory);
+  if (file === undefined) return undefined;
+  if (file.pid !== SANDBOXED) return confirmPostmaster(file.pid, file.pid, dataDirectory);
+  if (traces === undefined) return scan(dataDirectory);
+  const noted = await readPidFile(traces.pidFile);
+  if (noted !== undefined) {
+    const known = await confirmPostmaster(noted, SANDBOXED, dataDirectory);
+    if (known !== undefined) return known;
+  }
+  // Whoever launched it died before it was noted, or the file of a dead server was left behind. Of
+  // many that died at once the socket tells without a program for each.
+  if (await isAbandoned(traces.socketDirectory)) return undefined;
+  return (await isLocked(traces.lockFile)) ? scan(dataDirectory) : undefined;
+}
+
+/** The process of a pid, if it is the postmaster of the data and is called so by itself. */
+export async function confirmPostmaster(
+  pid: number,
+  innerPid: number,
+  dataDirectory: string,
+): Promise<ProcessIdentity | undefined> {
+  const identity = identifyProcess(pid);
+  if (identity === undefined || !(await isPostmasterOf(pid, dataDirectory))) return undefined;
+  const inner = await innerPidOf(pid);
+  return inner === undefined || inner === innerPid ? identity : undefined;
+}
+
+/** The first number in it: a shell writes no more, bubblewrap an object of JSON. */
+export async function readPidFile(pidFile: string): Promise<number | undefined> {
+  const text = await readFile(pidFile, "latin1").catch(() => "");
+  const digits = /\d+/.exec(text)?.[0];
+  return digits === undefined ? undefined : Number(digits);
+}
+
+async function isLocked(lockFile: string): Promise<boolean> {
+  return run("flock", ["-n", lockFile, "true"]).then(
+    () => false,
+    () => true,
+  );
+}
+
+async function scan(dataDirectory: string): Promise<ProcessIdentity | undefined> {
+  for (const name of await readdir("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    const found = await confirmPostmaster(Number(name), SANDBOXED, dataDirectory);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}

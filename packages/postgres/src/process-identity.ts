@@ -1,0 +1,86 @@
+/**
+ * Which process a pid stands for. Pids are used again, so a pid alone is never signalled: with the
+ * start time beside it, it names one process for as long as the machine runs.
+ */
+import { readFileSync } from "node:fs";
+import { readFile, readlink, realpath } from "node:fs/promises";
+import { join } from "node:path";
+
+export interface ProcessIdentity {
+  readonly pid: number;
+  /** In clock ticks since the machine started. */
+  readonly startTicks: string;
+}
+
+/**
+ * The process that has a pid now; undefined when none has, or only its exit status is left. At
+ * once: the kernel waits for nobody here, and the thread pool would cost forty times as much.
+ */
+export function identifyProcess(pid: number): ProcessIdentity | undefined {
+  const text = statOf(pid);
+  if (text === undefined) return undefined;
+  // The second field is the name in brackets and may hold blanks and brackets itself.
+  const [state, ...fields] = text.slice(text.lastIndexOf(")") + 2).split(" ");
+  const startTicks = fields[18];
+  if (startTicks === undefined || state === "Z" || state === "X") return undefined;
+  return { pid, startTicks };
+}
+
+export function isAlive(identity: ProcessIdentity): boolean {
+  return identifyProcess(identity.pid)?.startTicks === identity.startTicks;
+}
+
+function statOf(pid: number): string | undefined {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, "utf8");
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether a pid is anybody's: one call of the kernel, where `isAlive` reads a file. */
+export function isTaken(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+/** The pid that a process has for itself: in a namespace of processes that is another than here. */
+export async function innerPidOf(pid: number): Promise<number | undefined> {
+  const status = await readFile(`/proc/${pid}/status`, "latin1").catch(() => "");
+  const pids = /^NSpid:(.*)$/m.exec(status)?.[1]?.trim().split(/\s+/);
+  return pids === undefined ? undefined : Number(pids.at(-1));
+}
+
+/** Sends a signal, unless the process is gone. */
+export async function signalProcess(
+  identity: ProcessIdentity,
+  signal: NodeJS.Signals,
+): Promise<void> {
+  if (!isAlive(identity)) return;
+  try {
+    process.kill(identity.pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
+/**
+ * Whether a process is a postmaster that works in a data directory: it stands there, and says so.
+ */
+export async function isPostmasterOf(pid: number, dataDirectory: string): Promise<boolean> {
+  const [commandLine, stands] = await Promise.all([
+    readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => ""),
+    readlink(`/proc/${pid}/cwd`).catch((error: NodeJS.ErrnoException) => error.code),
+  ]);
+  // Its children have the same directory, but other titles ("postgres: checkpointer").
+  const [program = "", flag, argument = ""] = commandLine.split("\0");
+  if (!/(^|\/)postgres$/.test(program) || flag !== "-D") return false;
+  const wanted = await realpath(dataDirectory);
+  // Without the right to look at another user's process, what it says of itself must do.
+  if (stands === "EACCES") return join(argument) === join(dataDirectory);
+  return stands === wanted;
+}

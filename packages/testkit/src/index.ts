@@ -1,0 +1,2 @@
+export * from "./catalogue-database.ts";
+export * from "./throwaway-postgres.ts";

@@ -1,0 +1,3 @@
+export * from "./faults.ts";
+export * from "./grpc.ts";
+export * from "./times.ts";

@@ -1,0 +1,27 @@
+# The agent for hosts where nothing but a container engine is installed: its instances are containers
+# beside it. Build it where the Debian package was unpacked, without a network:
+#
+#   npm run package && dpkg-deb --extract dist/aerodb_*.deb dist/root
+#   docker build -f packaging/agent-image.dockerfile -t aerodb-agent dist/root
+#
+# Run it so; the paths of the home must be the same inside and outside, for instances mount them too:
+#
+#   docker run --detach --name aerodb-agent --restart unless-stopped \
+#     --network host --pid host --env-file agent.env \
+#     --mount type=bind,source=/var/run/docker.sock,target=/var/run/docker.sock \
+#     --mount type=bind,source=/var/lib/aerodb,target=/var/lib/aerodb,bind-propagation=rshared \
+#     aerodb-agent
+#
+# --pid host: servers are known by their processes. For hard limits on storage add --privileged, with which
+# it can mount volumes. Who reaches the engine's socket owns the host: so does this container.
+#
+# Any Debian from 12 on that has libc, libstdc++, util-linux and mount.
+ARG BASE=debian:bookworm-slim
+FROM ${BASE}
+COPY . /
+ENV AERODB_AGENT_HOME=/var/lib/aerodb/agent \
+    AERODB_AGENT_DRIVER=container
+# Servers outlive it and are adopted by the next; `docker kill --signal INT` stops them as well.
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["/usr/bin/aerodb"]
+CMD ["agent"]

@@ -1,0 +1,21 @@
+/** What an attack test must cover, and the families of cases that do. */
+export const FAMILIES: Readonly<Record<string, readonly string[]>> = {
+  "sessions of the platform in tenants' databases": ["sessions"],
+  "rows and objects of neighbours": ["rows", "objects", "neighbours"],
+  "roles and rights": ["roles", "grants"],
+  "walls of the schema model": ["walls"],
+  "files and programs of the host": ["files", "code", "directory"],
+  extensions: ["extensions"],
+  "settings, log and replication of the server": ["server"],
+  "names, numbers and limits": ["limits"],
+  "floods and hogs": ["hogs"],
+  "who asks": ["identity"],
+  "tables that tenants share": ["policies", "shared"],
+  "pooled sessions": ["pooled"],
+  "what Postgres cannot hide": ["shown"],
+  "servers of their own": ["hosts"],
+  "the front door": ["doors"],
+  "the API": ["calls"],
+  "suspended tenants": ["suspended"],
+  metering: ["metering"],
+};

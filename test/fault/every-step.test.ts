@@ -1,0 +1,134 @@
+/**
+ * Kills control and the agent at each step of creating and deleting that their source names, one
+ * step of each a round, and looks at what is left.
+ */
+import { describe, expect, test } from "vitest";
+import { usePlatform } from "../platform.ts";
+import type { Tenant } from "../platform-client.ts";
+import { expectAnswersStand, type Heard } from "./crowd.ts";
+import { failpointsOf } from "./failpoints.ts";
+import { expectNothingHalf } from "./leftovers.ts";
+
+/**
+ * What comes, goes, and gets another password; what changes a tenant is in every-change.test.ts,
+ * and what refuses it service in every-suspension.test.ts.
+ */
+const CONTROL = failpointsOf("control").filter((name) =>
+  /^control\.(observed|create|delete|rotate)\./.test(name),
+);
+/**
+ * What is killed at a step of the container driver is killed in test/contract/driver, and at one of
+ * a volume, which not every machine can make, or of a change of a running server, beside the code.
+ */
+const AGENT = failpointsOf("agent").filter(
+  (name) =>
+    /^agent\.(instance|tenant|ledger|report)\./.test(name) &&
+    !/\.(resize|configured|limited|reloaded|noted|resized|suspend|suspended)$/.test(name),
+);
+const ROUNDS = Array.from({ length: Math.max(CONTROL.length, AGENT.length) }, (_, at) => {
+  const control = CONTROL[at];
+  const agent = AGENT[at];
+  const steps = [control, agent].filter((name) => name !== undefined);
+  return { round: `round-${at}`, control, agent, title: steps.join(" and ") };
+});
+
+const platform = usePlatform();
+const fired = new Set<string>();
+
+/**
+ * A tenant of each isolation comes; it goes while another of each comes, which gets a new password
+ * and stays.
+ * Each phase begins when the one before has come to rest, however it was answered.
+ */
+async function comeAndGo(round: string): Promise<Heard[]> {
+  const [gone, stays] = [`${round}-gone`, `${round}-stays`];
+  return [
+    ...(await phase([create(gone, "free"), create(gone, "pro")])),
+    ...(await phase([
+      ...[remove(gone, "free"), remove(gone, "pro")],
+      ...[create(stays, "free"), create(stays, "pro")],
+    ])),
+    ...(await phase([rotate(stays, "free"), rotate(stays, "pro")])),
+  ];
+}
+
+async function phase(asked: readonly Promise<Heard>[]): Promise<Heard[]> {
+  const heard = await Promise.all(asked);
+  await platform().ready();
+  await platform().atRest();
+  return heard;
+}
+
+function create(name: string, plan: string): Promise<Heard> {
+  return hear("create", "POST", "/v1/tenants", { name: `${name}-${plan}`, plan });
+}
+
+function remove(name: string, plan: string): Promise<Heard> {
+  return hear("delete", "DELETE", `/v1/tenants/${name}-${plan}`);
+}
+
+function rotate(name: string, plan: string): Promise<Heard> {
+  return hear("rotate", "POST", `/v1/tenants/${name}-${plan}/credentials:rotate`);
+}
+
+async function hear(
+  verb: Heard["verb"],
+  method: string,
+  path: string,
+  body?: { readonly name: string; readonly plan: string },
+): Promise<Heard> {
+  const name = body?.name ?? path.split("/")[3] ?? "";
+  const answer = await platform()
+    .request<Tenant>(method, path, body)
+    .catch(() => undefined);
+  return { verb, name, answer };
+}
+
+/** The latest answer about a name is the one that counts. */
+function latest(heard: readonly Heard[]): Heard[] {
+  return [...new Map(heard.map((each) => [each.name, each])).values()];
+}
+
+function armed(name: string | undefined): string {
+  return name === undefined ? "" : `${name}=kill`;
+}
+
+/** A failpoint may be reached before `up` is ready; `up` says when it lost a piece. */
+function noteWhatFired(piece: string, name: string | undefined): void {
+  if (name !== undefined && platform().output.includes(`${piece} was killed by SIGKILL`)) {
+    fired.add(name);
+  }
+}
+
+async function deleteAll(): Promise<void> {
+  const tenants = await platform().tenants();
+  await Promise.all(
+    tenants.map((tenant) => platform().request("DELETE", `/v1/tenants/${tenant.tenant_id}`)),
+  );
+}
+
+describe("killed once at each step", () => {
+  test.for(ROUNDS)("$title: every answer stands, nothing is half", async (step) => {
+    await platform().stop();
+    platform().output = "";
+    await platform().start({
+      AERODB_FAILPOINTS_CONTROL: armed(step.control),
+      AERODB_FAILPOINTS_AGENT: armed(step.agent),
+    });
+    const heard = await comeAndGo(step.round);
+    await platform().settled();
+    await expectAnswersStand(platform(), latest(heard));
+    await expectNothingHalf(platform());
+    await deleteAll();
+    await platform().ready();
+    await platform().atRest();
+    await expectNothingHalf(platform());
+    noteWhatFired("control", step.control);
+    noteWhatFired("agent-1", step.agent);
+  });
+});
+
+test("every failpoint of the source was reached", () => {
+  const missed = [...CONTROL, ...AGENT].filter((name) => !fired.has(name));
+  expect(missed).toEqual([]);
+});

@@ -1,0 +1,108 @@
+/**
+ * The tests, in the order they run: quick ones together, then what starts servers, a few files at a
+ * time. `npm run test:<project>` runs one project; `npx vitest run <path>` runs one file.
+ */
+import { existsSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { defineConfig } from "vitest/config";
+
+const SECOND = 1000;
+
+/** Made by the first test file that needs it, and gone with the run. */
+const enginesDirectory = join(tmpdir(), `aerodb-engines-${crypto.randomUUID()}`);
+process.once("exit", () => rmSync(enginesDirectory, { recursive: true, force: true }));
+/** Programs that tests start are compiled once, where those of users are kept too. */
+const env = { NODE_COMPILE_CACHE: join(import.meta.dirname, "node_modules/.cache/aerodb") };
+
+/** A project whose files start real servers: little at once, and time for it. */
+function heavyProject(options: {
+  readonly name: string;
+  readonly order: number;
+  readonly maxWorkers: number;
+  readonly timeoutSeconds: number;
+}) {
+  return {
+    test: {
+      name: options.name,
+      env,
+      provide: { enginesDirectory },
+      include: [`test/${options.name}/**/*.test.ts`],
+      sequence: { groupOrder: options.order },
+      maxWorkers: options.maxWorkers,
+      testTimeout: options.timeoutSeconds * SECOND,
+      hookTimeout: 120 * SECOND,
+      teardownTimeout: 30 * SECOND,
+    },
+  };
+}
+
+/**
+ * What we know of Postgres, on each older major that is supported: the tests that start a server
+ * run once more. Where npm has no such engine for this machine, they have nothing to run on.
+ */
+function olderMajor(major: number) {
+  const name = `pg${major}`;
+  return {
+    test: {
+      name: `postgres-${major}`,
+      include: existsSync(`node_modules/${name}`) ? SERVER_TESTS : [],
+      env,
+      provide: { enginesDirectory, enginePackage: name },
+      sequence: { groupOrder: 1 },
+      maxWorkers: 2,
+      testTimeout: 60 * SECOND,
+      hookTimeout: 60 * SECOND,
+    },
+  };
+}
+
+const SERVER_TESTS = [
+  "data-directory",
+  "extensions",
+  "isolation/isolation-proof",
+  "isolation/mending",
+  "isolation/proof-under-locks",
+  "large-objects",
+  "metering",
+  "postmaster",
+  "scram-server",
+  "shared-tables",
+  "template",
+  "pooled-request",
+  "tenant-role",
+  "tenant-settings",
+  "tenant-suspend",
+  "walls",
+  "walls-upgrade",
+].map((name) => `packages/postgres/src/${name}.test.ts`);
+
+export default defineConfig({
+  test: {
+    reporters: ["default", "./tools/src/closing-line-reporter.ts"],
+    passWithNoTests: true,
+    projects: [
+      {
+        test: {
+          name: "unit",
+          env,
+          provide: { enginesDirectory },
+          include: ["{packages,control,agent,gateway,cli,tools}/**/*.test.ts"],
+          exclude: ["**/node_modules/**", "packages/rpc/gen/**"],
+          sequence: { groupOrder: 0 },
+          maxWorkers: 2,
+          testTimeout: 20 * SECOND,
+          hookTimeout: 60 * SECOND,
+        },
+      },
+      ...[15, 16, 17].map(olderMajor),
+      heavyProject({ name: "contract", order: 1, maxWorkers: 2, timeoutSeconds: 60 }),
+      heavyProject({ name: "integration", order: 2, maxWorkers: 2, timeoutSeconds: 60 }),
+      heavyProject({ name: "attack", order: 3, maxWorkers: 2, timeoutSeconds: 60 }),
+      heavyProject({ name: "fault", order: 3, maxWorkers: 2, timeoutSeconds: 120 }),
+      heavyProject({ name: "e2e", order: 3, maxWorkers: 2, timeoutSeconds: 120 }),
+      // Measures instead of testing: `npm run bench`, never part of `npm test`.
+      heavyProject({ name: "bench", order: 4, maxWorkers: 1, timeoutSeconds: 600 }),
+    ],
+  },
+});
