@@ -247,6 +247,7 @@ create table instances (
   pending_restart text[] default '{}'::text[] not null,
   walls text[] default '{}'::text[] not null,
   shared_table_changes integer default 0 not null,
+  parked boolean default false not null,
   constraint instances_pkey PRIMARY KEY (id),
   constraint instances_check CHECK (((tenant_count >= 0) AND (tenant_count <= max_tenants))),
   constraint instances_check1 CHECK ((shared OR (max_tenants = 1))),

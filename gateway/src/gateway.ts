@@ -7,6 +7,7 @@ import { Fault } from "@aerodb/model";
 import { every, type Logger } from "@aerodb/runtime";
 import { openAdminSocket } from "./admin-socket.ts";
 import type { GatewayConfiguration } from "./config.ts";
+import { Parking } from "./parking.ts";
 import { servePooled } from "./pool/pooled-session.ts";
 import { Pools } from "./pool/pools.ts";
 import { connectControl } from "./rest/control.ts";
@@ -59,10 +60,11 @@ export async function startGateway(
   const traffic = new Traffic(join(home, "usage.db"));
   const { wakeDeadlineMs } = configuration;
   const keys = new HeldKeys(identity);
-  const instances = new Instances({ keys, routes, logger, wakeDeadlineMs });
+  const parking = new Parking(routes, wakeDeadlineMs);
+  const instances = new Instances({ keys, routes, parking, logger, wakeDeadlineMs });
   const client = controlClient(keys);
   const tls = await openTls(configuration, identity, logger);
-  const parts = { routes, traffic, instances, tls, logger };
+  const parts = { routes, traffic, parking, instances, tls, logger };
   const { postgres, pooled, closePorts } = await openPorts(configuration, parts);
   const { apiAddress, joinToken, name } = configuration;
   const control = connectControl({ apiAddress, keys });
@@ -94,6 +96,7 @@ export async function startGateway(
       client.close();
       control.close();
       instances.close();
+      parking.close();
       routes.close();
       traffic.close();
     },
@@ -103,6 +106,7 @@ export async function startGateway(
 interface PortParts {
   readonly routes: RouteTable;
   readonly traffic: Traffic;
+  readonly parking: Parking;
   readonly instances: Instances;
   readonly tls: ServerTls;
   readonly logger: Logger;
@@ -110,9 +114,9 @@ interface PortParts {
 
 /** The ports of Postgres clients, and the socket that tells who is connected to them. */
 async function openPorts(configuration: GatewayConfiguration, parts: PortParts) {
-  const { routes, traffic, instances, logger } = parts;
+  const { routes, traffic, parking, instances, logger } = parts;
   const { home, poolSize, poolWaitMs, poolClients } = configuration;
-  const pools = new Pools(routes, { instances, traffic, logger, poolSize, poolWaitMs });
+  const pools = new Pools(routes, { instances, parking, traffic, logger, poolSize, poolWaitMs });
   const cancelKeys = new CancelKeys();
   const connections = new Connections(logger);
   const shared = {
@@ -128,7 +132,7 @@ async function openPorts(configuration: GatewayConfiguration, parts: PortParts) 
     const portName = which === "pg" ? "session" : "pooled";
     return portOr(which, port, () => listenForPostgres({ ...shared, port, portName, serve }));
   };
-  const directly = serveDirectly({ instances, cancelKeys, traffic });
+  const directly = serveDirectly({ routes, instances, parking, cancelKeys, traffic, logger });
   const postgres = await listen("pg", configuration.pgPort, directly);
   const inTurn = servePooled({ pools, cancelKeys, traffic, poolClients });
   const pooled = await listen("pg-pooled", configuration.pgPooledPort, inTurn);

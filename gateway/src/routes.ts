@@ -47,6 +47,7 @@ export class RouteTable {
   readonly #endpoints = new Map<string, Endpoint>();
   readonly #changes = new Waiters();
   readonly #listeners: ((route: Route) => void)[] = [];
+  readonly #endpointListeners: ((endpoint: Endpoint) => void)[] = [];
 
   /** Opens the copy at a path, or starts empty. */
   constructor(path: string) {
@@ -90,6 +91,12 @@ export class RouteTable {
     this.#listeners.push(listener);
   }
 
+  /** The same for endpoints, and at once for those that are known. */
+  onEndpoint(listener: (endpoint: Endpoint) => void): void {
+    this.#endpointListeners.push(listener);
+    for (const endpoint of this.#endpoints.values()) listener(endpoint);
+  }
+
   /** Takes in one generation. Throws SUPERSEDED for a change that is older than the table. */
   take(update: RouteUpdate): void {
     const routes = update.routes.filter((route) => route.state !== RouteState.GONE);
@@ -108,6 +115,8 @@ export class RouteTable {
     for (const endpoint of endpoints) this.#keepEndpoint(endpoint);
     for (const { instanceId } of endpoints) this.#changes.wake(instanceId);
     for (const listener of this.#listeners) for (const route of routes) listener(route);
+    for (const listener of this.#endpointListeners)
+      for (const each of update.endpoints) listener(each);
   }
 
   close(): void {

@@ -20,6 +20,8 @@ export class TenantTraffic {
   transactions = 0;
   /** Logins that waited for an instance to be woken. */
   wakeWaits = 0;
+  /** Connections that left their server because it was parked. */
+  parks = 0;
   #open = 0;
   #peak = 0;
   /** Time that connections were open, of all together, up to `#sinceMs`. */
@@ -55,6 +57,7 @@ export class TenantTraffic {
       ["ingress_bytes", this.ingressBytes],
       ["transactions", this.transactions],
       ["wake_waits", this.wakeWaits],
+      ["parks", this.parks],
     ];
   }
 
@@ -66,6 +69,7 @@ export class TenantTraffic {
     this.ingressBytes = 0;
     this.transactions = 0;
     this.wakeWaits = 0;
+    this.parks = 0;
     this.#peak = this.#open;
     this.#openMs %= SECOND_MS;
   }

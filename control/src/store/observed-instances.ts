@@ -17,7 +17,9 @@ export async function takeObservedInstances(
       select r.*, i.presence = 'absent' and r.state = 'absent' as gone,
              (r."socketDirectory" <> ''
                and (r."socketDirectory", r.database) <> (i.socket_directory, i.database))
-               as elsewhere
+               as elsewhere,
+             i.parked and r.generation >= i.restart_generation
+               and (r.state = 'running' or r.reason <> '') as back
         from jsonb_to_recordset(${JSON.stringify(seen.map(spellOut))}::jsonb)
              as r (id text, generation bigint, state text, reason text, "socketDirectory" text,
                    database text, engine text, "systemIdentifier" numeric,
@@ -26,7 +28,7 @@ export async function takeObservedInstances(
        where i.host_id = ${hostId} and i.gone_at is null and r.generation >= i.generation
     ), bump as (
       update platform set generation = generation + 1
-       where exists (select from seen where gone or elsewhere)
+       where exists (select from seen where gone or elsewhere or back)
       returning generation
     ), instance as (
       update instances i
@@ -39,20 +41,21 @@ export async function takeObservedInstances(
              walls = case s.state when 'running' then s.walls else i.walls end,
              shared_table_changes = greatest(i.shared_table_changes, s."sharedTableChanges"),
              system_identifier = coalesce(nullif(s."systemIdentifier", 0), i.system_identifier),
-             route_generation = case when s.gone or s.elsewhere then bump.generation
+             parked = i.parked and not s.back,
+             route_generation = case when s.gone or s.elsewhere or s.back then bump.generation
                                      else i.route_generation end,
              gone_at = case when s.gone then now() end,
              tenant_count = case when s.gone then 0 else i.tenant_count end
         from seen s left join bump on true
        where i.id = s.id and i.gone_at is null and i.generation <= s.generation
-         and (s.gone or s.elsewhere or i.observed_generation < s.generation
+         and (s.gone or s.elsewhere or s.back or i.observed_generation < s.generation
               or i.shared_table_changes < s."sharedTableChanges"
               or (i.observed_state, i.observed_reason, i.engine, i.pending_restart, i.walls)
                  is distinct from
                  (s.state, s.reason, coalesce(nullif(s.engine, ''), i.engine), s."pendingRestart",
                   case s.state when 'running' then s.walls else i.walls end))
-      returning i.id, i.memory_mib, i.cpu_millis, s.gone, s.gone or s.elsewhere as routed,
-                i.shared
+      returning i.id, i.memory_mib, i.cpu_millis, s.gone,
+                s.gone or s.elsewhere or s.back as routed, i.shared
     ), given_back as (
       update hosts h
          set reserved_memory_mib = h.reserved_memory_mib - back.memory_mib,

@@ -26,6 +26,8 @@ export interface Endpoint {
   readonly edgeAddress: string;
   readonly database: string;
   readonly gone: boolean;
+  /** Whether nobody may use it for a moment. */
+  readonly parked: boolean;
 }
 
 /** The route table, whole or what changed, as of a generation. */
@@ -66,7 +68,7 @@ export async function readRoutes(db: Db, after: bigint): Promise<RouteTable> {
       (select coalesce(json_agg(json_build_object(
                 'instanceId', i.id, 'hostId', i.host_id, 'bootId', h.boot_id,
                 'socketDirectory', i.socket_directory, 'edgeAddress', h.edge_address,
-                'database', i.database,
+                'database', i.database, 'parked', i.parked,
                 'gone', i.gone_at is not null or h.revoked_at is not null) order by i.id), '[]')
          from instances i join hosts h on h.id = i.host_id
         where i.route_generation > ${after}

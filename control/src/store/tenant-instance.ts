@@ -80,6 +80,10 @@ export async function changeInstance(db: Db, change: InstanceChange): Promise<bi
                i.pending_restart || ${change.expectedToWait}::text[]) order by 1),
              restart_generation = case when ${change.restart}::boolean then bump.generation
                                        else i.restart_generation end,
+             -- Whoever is connected leaves before its host has waited long.
+             parked = i.parked or ${change.restart}::boolean,
+             route_generation = case when ${change.restart}::boolean then bump.generation
+                                     else i.route_generation end,
              generation = bump.generation
         from earlier e, bump
        where i.id = e.id and i.presence = 'present'
@@ -92,7 +96,8 @@ export async function changeInstance(db: Db, change: InstanceChange): Promise<bi
              json_build_object('settings', instance.settings), ${change.eventRequestId}
         from instance join earlier e using (id)
     )
-    select generation, pg_notify('aerodb_hosts', host_id) from instance`);
+    select generation, pg_notify('aerodb_hosts', host_id), pg_notify('aerodb_routes', '')
+      from instance`);
   return changed?.generation;
 }
 

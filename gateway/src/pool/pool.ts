@@ -11,6 +11,7 @@ import {
 } from "@aerodb/postgres";
 import type { Route } from "@aerodb/rpc/aerodb/edge/v1/route_service_pb.js";
 import { after, type Logger, monotonicMs } from "@aerodb/runtime";
+import type { Parking } from "../parking.ts";
 import type { Traffic } from "../traffic.ts";
 import type { Instances } from "../wire/instances.ts";
 import { logIn, type ReadyServer, type ServerLogin } from "../wire/server-login.ts";
@@ -19,6 +20,7 @@ import { Statements } from "./statements.ts";
 
 export interface PoolSettings {
   readonly instances: Instances;
+  readonly parking: Parking;
   readonly traffic: Traffic;
   readonly logger: Logger;
   /** How many servers a tenant may have at most, and never more than half of its connections. */
@@ -57,12 +59,14 @@ export class Pool {
   #closedBecause: ServerReport | undefined;
   #opening = 0;
   #cancelTimer: (() => void) | undefined;
+  readonly #leaveParking: () => void;
 
   constructor(route: Route, keys: ScramKeys, settings: PoolSettings) {
     this.#route = route;
     this.#settings = settings;
     this.keys = keys;
     this.instanceId = route.instanceId;
+    this.#leaveParking = settings.parking.join(this.instanceId, (over) => this.#park(over));
   }
 
   get closed(): boolean {
@@ -131,6 +135,7 @@ export class Pool {
   /** Ends every server: those in use when they are left. Whoever waits is told. */
   close(report: ServerReport): void {
     this.#closedBecause = report;
+    this.#leaveParking();
     this.#ending.abort();
     this.#deny(report, this.#waiting.size);
     this.#free.length = 0;
@@ -150,9 +155,28 @@ export class Pool {
     return at < 0 ? undefined : free.splice(at, 1)[0];
   }
 
+  get parked(): boolean {
+    return this.#settings.parking.of(this.instanceId) !== undefined;
+  }
+
+  /** Leaves the instance until it is over: who waits for a server waits from then on. */
+  #park(over: AbortSignal): void {
+    for (const server of this.#free.splice(0)) server.end();
+    over.addEventListener("abort", () => this.#comeBack(), { once: true });
+  }
+
+  #comeBack(): void {
+    for (const client of this.#waiting.keys()) {
+      this.#waiting.set(client, monotonicMs());
+      this.#open();
+    }
+    this.#watchWaiting();
+  }
+
   /** A server has nothing to do. */
   free(server: PooledServer): void {
-    if (this.closed) {
+    if (this.closed || this.parked) {
+      if (this.parked) this.#settings.traffic.of(this.#route.tenantId).parks += 1;
       server.end();
       return;
     }
@@ -172,7 +196,8 @@ export class Pool {
   }
 
   #open(): void {
-    if (this.closed || this.size >= this.#most || this.#opening >= this.#waiting.size) return;
+    if (this.closed || this.parked) return;
+    if (this.size >= this.#most || this.#opening >= this.#waiting.size) return;
     this.#opening += 1;
     void this.#openOne().finally(() => {
       this.#opening -= 1;
@@ -252,11 +277,12 @@ export class Pool {
   /** Who came first is looked after: the others have waited for less. */
   #watchWaiting(): void {
     const [first] = this.#waiting.values();
-    if (this.#cancelTimer !== undefined || first === undefined) return;
+    if (this.#cancelTimer !== undefined || first === undefined || this.parked) return;
     const { poolWaitMs } = this.#settings;
     const leftMs = Math.max(1, first + poolWaitMs - monotonicMs());
     this.#cancelTimer = after(leftMs, () => {
       this.#cancelTimer = undefined;
+      if (this.parked) return;
       const over = monotonicMs() - poolWaitMs;
       const late = [...this.#waiting.values()].filter((since) => since <= over).length;
       const seconds = Math.round(poolWaitMs / 100) / 10;

@@ -3,19 +3,21 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { encodeErrorResponse, type ServerReport, type SessionSettings } from "@aerodb/postgres";
 import type { ConnectionTraffic } from "../wire/connection-traffic.ts";
-import { type FrameReader, Frames, HEAD_BYTES, onlyTypes } from "../wire/frames.ts";
-import { closeSoon, INSTANCE_LOST, type Relay } from "../wire/relay.ts";
-import { keyOf } from "./client-settings.ts";
-import type { Pool, Waiting } from "./pool.ts";
-import type { PooledServer } from "./pooled-server.ts";
+import { type FrameReader, Frames, onlyTypes } from "../wire/frames.ts";
 import {
   CLIENT,
   CLOSE_NOTHING,
   encodeDescribeStatement,
   encodeParse,
+  HEAD_BYTES,
   STATEMENT,
   textAt,
-} from "./protocol.ts";
+} from "../wire/messages.ts";
+import { closeSoon, INSTANCE_LOST, type Relay } from "../wire/relay.ts";
+import { UnnamedPortal } from "../wire/unnamed-portal.ts";
+import { keyOf } from "./client-settings.ts";
+import type { Pool, Waiting } from "./pool.ts";
+import type { PooledServer } from "./pooled-server.ts";
 import type { Statement } from "./statements.ts";
 
 /** A statement is kept to be prepared elsewhere; longer ones belong into a query. */
@@ -32,9 +34,14 @@ const PROTOCOL_VIOLATION: ServerReport = {
 };
 
 const LOOKS_AT = onlyTypes(Object.values(CLIENT));
+const MAY_CHANGE = onlyTypes([
+  ...[CLIENT.parse, CLIENT.bind, CLIENT.describe],
+  ...[CLIENT.execute, CLIENT.close],
+]);
 
 export class PooledClient implements Relay, Waiting, FrameReader {
   readonly looksAt = LOOKS_AT;
+  readonly mayChange = MAY_CHANGE;
   readonly ended: Promise<void>;
   settingsKey: string;
   readonly #stream: Socket;
@@ -44,6 +51,8 @@ export class PooledClient implements Relay, Waiting, FrameReader {
   readonly #frames = new Frames(this);
   readonly #statements = new Map<string, Statement>();
   #unnamed: Buffer | undefined;
+  /** Of the server that it has. */
+  #portal = new UnnamedPortal();
   #server: PooledServer | undefined;
   /** What came while it waits for a server. */
   #early: Buffer[] = [];
@@ -76,6 +85,10 @@ export class PooledClient implements Relay, Waiting, FrameReader {
       resolve();
     });
     stream.resume();
+  }
+
+  get parked(): boolean {
+    return this.#waits && this.#pool.parked;
   }
 
   get idle(): boolean {
@@ -126,6 +139,10 @@ export class PooledClient implements Relay, Waiting, FrameReader {
     if (this.#leaving) this.#close();
   }
 
+  answered(failed: boolean): void {
+    this.#portal.answered(failed);
+  }
+
   lost(): void {
     this.#server = undefined;
     this.#fail(INSTANCE_LOST);
@@ -155,6 +172,8 @@ export class PooledClient implements Relay, Waiting, FrameReader {
         return Math.min(length, NAME_BYTES);
       case CLIENT.query:
         return Math.min(length, READ_BYTES);
+      case CLIENT.execute:
+        return Math.min(length, HEAD_BYTES + 1);
       default:
         return HEAD_BYTES;
     }
@@ -163,6 +182,13 @@ export class PooledClient implements Relay, Waiting, FrameReader {
   frame(type: number, length: number, start: Buffer): number {
     const server = this.#server;
     if (server === undefined) throw new Error("bug: a message without a server");
+    const instead = this.#portal.insteadOf(type, start);
+    if (instead !== undefined) {
+      server.extend();
+      server.stream.write(instead);
+      return length;
+    }
+    this.#portal.note(type, start);
     switch (type) {
       case CLIENT.terminate:
         this.#leaving = true;
@@ -230,6 +256,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
 
   #begin(server: PooledServer): void {
     this.#server = server;
+    this.#portal = new UnnamedPortal();
     server.adopt(this.#settings, this.settingsKey);
   }
 

@@ -11,20 +11,21 @@ import {
   ROLLBACK,
   type SessionSettings,
 } from "@aerodb/postgres";
-import { type FrameReader, Frames, HEAD_BYTES, onlyTypes } from "../wire/frames.ts";
-import type { ReadyServer } from "../wire/server-login.ts";
-import { isFollowed, keyOf } from "./client-settings.ts";
+import { type FrameReader, Frames, onlyTypes } from "../wire/frames.ts";
 import {
   CLOSE_NOTHING,
   encodeCloseStatement,
   encodeParameterStatus,
   encodeParse,
   encodeQuery,
+  HEAD_BYTES,
   PARSE_NOTHING,
   SERVER,
   TERMINATE,
   textAt,
-} from "./protocol.ts";
+} from "../wire/messages.ts";
+import type { ReadyServer } from "../wire/server-login.ts";
+import { isFollowed, keyOf } from "./client-settings.ts";
 import type { Statement } from "./statements.ts";
 
 /** Who uses a server at the moment. */
@@ -33,6 +34,8 @@ export interface Holder {
   receive(bytes: Buffer): void;
   /** The server has answered everything, outside of a transaction. */
   rested(): void;
+  /** One thing that it asked is answered, or what it asked last failed. */
+  answered(failed: boolean): void;
   /** The server is gone. */
   lost(): void;
   /** The server has set something for the client. */
@@ -70,7 +73,10 @@ const LOOKS_AT = onlyTypes(Object.values(SERVER));
 /** What is for the pool alone is dropped, whatever it is. */
 const LOOKS_AT_ALL = onlyTypes(Array.from({ length: 256 }, (_, type) => type));
 
+const NOTHING = onlyTypes([]);
+
 export class PooledServer implements FrameReader {
+  readonly mayChange = NOTHING;
   readonly stream: Duplex;
   readonly key: BackendKey;
   holder: Holder | undefined;
@@ -93,6 +99,7 @@ export class PooledServer implements FrameReader {
   #open: Segment | undefined;
   #status = IDLE;
   #sawReady = false;
+  #failed = false;
   /** Whether something of a client's would stay. */
   #dirty = false;
   #preparedByName = false;
@@ -250,8 +257,11 @@ export class PooledServer implements FrameReader {
       case SERVER.error:
         // What the pool asks for itself does not fail on a server that is well.
         if (!passes) this.stream.destroy();
+        this.#failed = true;
         break;
       case SERVER.ready:
+        if (passes) this.holder?.answered(this.#failed);
+        this.#failed = false;
         this.#noteReady(start[HEAD_BYTES] ?? IDLE);
         break;
     }

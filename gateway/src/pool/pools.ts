@@ -52,10 +52,9 @@ export class Pools {
   #trim(): void {
     for (const [tenantId, pools] of this.#byTenant) {
       for (const pool of pools) pool.trim();
-      this.#keep(
-        tenantId,
-        pools.filter(({ size, clients }) => size + clients > 0),
-      );
+      const [kept, unused] = [pools.filter(isUsed), pools.filter((pool) => !isUsed(pool))];
+      for (const pool of unused) pool.close(SHUTTING_DOWN);
+      this.#keep(tenantId, kept);
     }
   }
 
@@ -63,6 +62,10 @@ export class Pools {
     if (pools.length === 0) this.#byTenant.delete(tenantId);
     else this.#byTenant.set(tenantId, pools);
   }
+}
+
+function isUsed({ size, clients }: Pool): boolean {
+  return size + clients > 0;
 }
 
 function isFor({ closed, keys }: Pool, { verifier }: ScramKeys): boolean {

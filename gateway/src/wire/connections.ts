@@ -17,7 +17,7 @@ export interface ConnectionFacts {
 }
 
 export interface ConnectionLine extends ConnectionFacts {
-  readonly state: "idle" | "active";
+  readonly state: "idle" | "active" | "parked";
   readonly openForMs: number;
   readonly ingressBytes: number;
   readonly egressBytes: number;
@@ -53,11 +53,16 @@ export class Connections {
   }
 }
 
+function stateOf({ parked, idle }: Relay): ConnectionLine["state"] {
+  if (parked) return "parked";
+  return idle ? "idle" : "active";
+}
+
 function lineOf({ facts, relay, sinceMs }: Open): ConnectionLine {
   const { ingressBytes, egressBytes, transactions } = relay.traffic;
   return {
     ...facts,
-    state: relay.idle ? "idle" : "active",
+    state: stateOf(relay),
     openForMs: Math.round(monotonicMs() - sinceMs),
     ...{ ingressBytes, egressBytes, transactions },
   };

@@ -1,23 +1,28 @@
 /** A session with a connection of its own to the tenant's instance. */
-import type { Socket } from "node:net";
 import { Fault } from "@aerodb/model";
-import { encodeStartupMessage, type ServerReport } from "@aerodb/postgres";
-import { failpoint } from "@aerodb/runtime";
+import { encodeErrorResponse, encodeStartupMessage, type ServerReport } from "@aerodb/postgres";
+import type { Route } from "@aerodb/rpc/aerodb/edge/v1/route_service_pb.js";
+import { failpoint, type Logger } from "@aerodb/runtime";
+import type { Parking } from "../parking.ts";
+import type { RouteTable } from "../routes.ts";
 import type { Traffic } from "../traffic.ts";
 import { credentialsRefused } from "./authentication.ts";
 import type { CancelKeys } from "./cancel-keys.ts";
 import { ConnectionTraffic } from "./connection-traffic.ts";
 import type { Instances } from "./instances.ts";
-import type { Peer } from "./peer.ts";
-import { type Relay, startRelay } from "./relay.ts";
-import { logIn, type ReadyServer } from "./server-login.ts";
-import { type Entry, encodeWelcome, refuse, type Serve } from "./session.ts";
+import { type Opened, ParkableSession } from "./parkable-session.ts";
+import { DirectRelay, type Relay } from "./relay.ts";
+import { logIn } from "./server-login.ts";
+import { type Entry, encodeWelcome, type Serve } from "./session.ts";
 import type { TenantSession } from "./tenant-sessions.ts";
 
 export interface DirectSettings {
+  readonly routes: RouteTable;
   readonly instances: Instances;
+  readonly parking: Parking;
   readonly cancelKeys: CancelKeys;
   readonly traffic: Traffic;
+  readonly logger: Logger;
 }
 
 /** Serves each client by a connection of its own. */
@@ -33,31 +38,44 @@ async function pass(
   signal: AbortSignal,
 ): Promise<Relay | undefined> {
   const { client, route, stream } = entry;
-  const { cancelKeys, traffic } = settings;
-  const server = await openServer(entry, settings, signal);
-  if (server === undefined) return undefined;
-  let relay: Relay | undefined;
+  const { cancelKeys, traffic, routes, parking, logger } = settings;
+  const counters = traffic.of(route.tenantId);
+  const opened = await openServer(entry, route, settings, signal);
+  if (opened.kind === "refused") {
+    stream.end(opened.answer);
+    return undefined;
+  }
+  const { server } = opened;
+  let relay: DirectRelay | undefined;
   try {
     await failpoint("gateway.session.after_ready");
     signal.throwIfAborted();
-    const target = { instanceId: route.instanceId, key: server.key };
-    const own = cancelKeys.register(() => target, entry.minor);
+    relay = new DirectRelay(stream, new ConnectionTraffic(counters));
+    const parkable = new ParkableSession(relay, {
+      ...{ instanceId: route.instanceId, key: server.key, parking, counters, logger },
+      currentRoute: () => routes.byTenantId(route.tenantId) ?? route,
+      open: (now, ending) => openServer(entry, now, settings, ending),
+    });
+    const own = cancelKeys.register(() => parkable.cancelTarget, entry.minor);
     session.onEnd(() => cancelKeys.forget(own));
     stream.write(encodeWelcome(entry, server.greeting, own));
-    relay = relayBetween(stream, client, server, new ConnectionTraffic(traffic.of(route.tenantId)));
+    relay.attach(server);
+    const early = client.reader.rest();
+    if (early.length > 0) relay.receive(early);
+    parkable.begin();
     return relay;
   } finally {
     if (relay === undefined) server.stream.destroy();
   }
 }
 
-/** Opens the connection to the instance, or tells the client why there is none. */
+/** Opens a connection to the instance as the client that has shown its key. */
 async function openServer(
-  entry: Entry,
+  { ask, proof }: Entry,
+  route: Route,
   { instances, traffic }: DirectSettings,
   signal: AbortSignal,
-): Promise<ReadyServer | undefined> {
-  const { ask, route, proof } = entry;
+): Promise<Opened> {
   const counters = traffic.of(route.tenantId);
   try {
     await failpoint("gateway.session.before_dial");
@@ -79,23 +97,21 @@ async function openServer(
     const login = await logIn(connection, proof, signal);
     switch (login.kind) {
       case "ready":
-        return login.server;
+        return login;
       case "refused":
-        entry.stream.end(credentialsRefused(ask.user));
-        return undefined;
+        return { kind: "refused", answer: credentialsRefused(ask.user) };
       case "error":
         // Its plan's connections are taken, in most cases.
         counters.connectionsRefused += 1;
-        entry.stream.end(login.message.bytes);
-        return undefined;
+        return { kind: "refused", answer: login.message.bytes };
       case "lost":
-        refuse(entry, LOST);
-        return undefined;
+        return { kind: "refused", answer: encodeErrorResponse(LOST) };
     }
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
-    refuse(entry, { severity: "FATAL", sqlState: "57P03", message: error.message });
-    return undefined;
+    const { message } = error;
+    const report = { severity: "FATAL", sqlState: "57P03", message } as const;
+    return { kind: "refused", answer: encodeErrorResponse(report) };
   }
 }
 
@@ -104,16 +120,3 @@ const LOST: ServerReport = {
   sqlState: "57P03",
   message: "the tenant's server ended the connection while it was opened: try again in a moment",
 };
-
-function relayBetween(
-  stream: Socket,
-  client: Peer,
-  server: ReadyServer,
-  traffic: ConnectionTraffic,
-): Relay {
-  const early = client.reader.rest();
-  if (early.length > 0) server.stream.write(early);
-  const late = server.reader.rest();
-  if (late.length > 0) stream.write(late);
-  return startRelay({ client: stream, server: server.stream, traffic });
-}

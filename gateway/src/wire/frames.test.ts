@@ -1,7 +1,8 @@
 import { encodeMessage } from "@aerodb/postgres";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { type FrameReader, Frames, HEAD_BYTES, onlyTypes } from "./frames.ts";
+import { type FrameReader, Frames, onlyTypes } from "./frames.ts";
+import { HEAD_BYTES } from "./messages.ts";
 
 const message = fc.record({
   type: fc.constantFrom("P", "D", "X", "Q"),
@@ -12,6 +13,7 @@ const cuts = fc.array(fc.nat({ max: 60 }), { maxLength: 20 });
 /** Reads P whole and loses three bytes of it, puts something in for X, drops D, passes Q. */
 class Reader implements FrameReader {
   readonly looksAt = onlyTypes([...Buffer.from("PDX")]);
+  readonly mayChange = onlyTypes([...Buffer.from("X")]);
   readonly seen: Buffer[] = [];
   out = Buffer.alloc(0);
 

@@ -2,8 +2,8 @@
  * The frames of the protocol as bytes that pass by: a type, a length, and what follows. Only what
  * has to be read is kept until it is there; everything else goes on as it came.
  */
+import { HEAD_BYTES } from "./messages.ts";
 
-export const HEAD_BYTES = 5;
 /** What Postgres takes at most. */
 const MOST_BYTES = 0x4000_0000;
 
@@ -12,17 +12,18 @@ export interface FrameReader {
   /** By type: 1 for frames that are looked at. All others go on unread, as fast as can be. */
   readonly looksAt: Uint8Array;
   /**
-   * How many bytes of a frame must be there before it is looked at, with its head: `HEAD_BYTES` for
-   * one that passes unread or is dropped, `length` for a whole one. Only for one of which more
-   * is needed than its head may something be put in.
+   * How many bytes of a frame must be there before it is looked at, with its head: `length` for a
+   * whole one, and never more.
    */
   needs(type: number, length: number): number;
+  /** By type: 1 for frames in whose place something may be put in. Others cost one write less. */
+  readonly mayChange: Uint8Array;
   /**
    * Looks at a frame. `start`: the first of its `length` bytes, as many as came. Returns how many
    * of its first bytes do not go on: 0 for none, `length` for the whole frame.
    */
   frame(type: number, length: number, start: Buffer): number;
-  /** Bytes that go on, in order: what was before a frame that needs more than a look first. */
+  /** Bytes that go on, in order: what was before a frame that may change first. */
   pass(bytes: Buffer): void;
 }
 
@@ -101,7 +102,7 @@ export class Frames {
       const length = there < HEAD_BYTES ? 0 : lengthAt(bytes, at);
       const type = bytes[at] ?? 0;
       const needs = length === 0 ? HEAD_BYTES : reader.needs(type, length);
-      if (at > from && (needs > HEAD_BYTES || there < needs)) {
+      if (at > from && (there < needs || reader.mayChange[type] === 1)) {
         reader.pass(bytes.subarray(from, at));
         from = at;
       }

@@ -18,6 +18,7 @@ import { HostEdgeService } from "@aerodb/rpc/aerodb/edge/v1/host_edge_service_pb
 import type { Endpoint } from "@aerodb/rpc/aerodb/edge/v1/route_service_pb.js";
 import { backoffMs, type Logger, monotonicMs, sleep } from "@aerodb/runtime";
 import { callUnary } from "@aerodb/wire";
+import { type Parking, untilAborted } from "../parking.ts";
 import type { RouteTable } from "../routes.ts";
 import type { CancelTarget } from "./cancel-keys.ts";
 import { withDeadline } from "./deadline.ts";
@@ -28,6 +29,7 @@ import { readBytes } from "./read-bytes.ts";
 export interface InstancesSettings {
   readonly keys: Keys;
   readonly routes: RouteTable;
+  readonly parking: Parking;
   readonly logger: Logger;
   /** How long to wait for an instance that is down. */
   readonly wakeDeadlineMs: number;
@@ -75,11 +77,12 @@ export class Instances {
     signal: AbortSignal,
   ): Promise<ServerConnection> {
     const started = monotonicMs();
-    const { logger, routes, wakeDeadlineMs } = this.#settings;
+    const { logger, routes, parking, wakeDeadlineMs } = this.#settings;
     return await withDeadline(wakeDeadlineMs, signal, async (ending, isOver) => {
       let because = "the gateway does not know its host";
       try {
         for (let tries = 1; ; tries += 1) {
+          await untilUsable(parking.of(instanceId), ending);
           const endpoint = await routes.endpoint(instanceId, ending);
           const attempt = await this.#attempt(endpoint, startupFor(endpoint), ending);
           if (typeof attempt !== "string") return attempt;
@@ -180,6 +183,13 @@ export class Instances {
     void wake.finally(() => this.#wakes.delete(instanceId));
     return aborting(wake, signal);
   }
+}
+
+/** Waits until an instance may be used. Rejects with the signal's reason. */
+async function untilUsable(over: AbortSignal | undefined, signal: AbortSignal): Promise<void> {
+  if (over === undefined) return;
+  await untilAborted(AbortSignal.any([over, signal]));
+  signal.throwIfAborted();
 }
 
 /** What a client is told of an instance that does not answer: what to do, and nothing of inside. */

@@ -2,10 +2,11 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { buffer } from "node:stream/consumers";
+import { MessageReader } from "@aerodb/postgres";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { TenantTraffic } from "../traffic.ts";
 import { ConnectionTraffic } from "./connection-traffic.ts";
-import { startRelay } from "./relay.ts";
+import { DirectRelay } from "./relay.ts";
 
 const READY = Buffer.from([0x5a, 0, 0, 0, 5, 0x49]);
 const TERMINATE = Buffer.from([0x58, 0, 0, 0, 4]);
@@ -39,13 +40,15 @@ function instance(): Duplex {
   return server;
 }
 
+function relayBetween(server: Duplex): DirectRelay {
+  const relay = new DirectRelay(client, new ConnectionTraffic(new TenantTraffic()));
+  relay.attach({ stream: server, reader: new MessageReader() });
+  return relay;
+}
+
 test("a client that says goodbye hears no error, though the server closes first", async () => {
   const server = instance();
-  startRelay({
-    client,
-    server,
-    traffic: new ConnectionTraffic(new TenantTraffic()),
-  });
+  relayBetween(server);
   server.push(READY);
   await once(application, "readable");
   application.write(TERMINATE);
@@ -54,11 +57,7 @@ test("a client that says goodbye hears no error, though the server closes first"
 
 test("a client that waits for nothing is told when its instance goes away", async () => {
   const server = instance();
-  startRelay({
-    client,
-    server,
-    traffic: new ConnectionTraffic(new TenantTraffic()),
-  });
+  relayBetween(server);
   server.push(READY);
   await once(application, "readable");
   server.destroy();
@@ -67,11 +66,7 @@ test("a client that waits for nothing is told when its instance goes away", asyn
 
 test("a server that speaks something else is left, and its client closed", async () => {
   const server = instance();
-  startRelay({
-    client,
-    server,
-    traffic: new ConnectionTraffic(new TenantTraffic()),
-  });
+  relayBetween(server);
   server.push(READY);
   await once(application, "readable");
   server.push(Buffer.from([0x44, 0, 0, 0, 0]));

@@ -3,18 +3,20 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { encodeErrorResponse, type ServerReport } from "@aerodb/postgres";
 import { after } from "@aerodb/runtime";
+import { Asked } from "./asked.ts";
 import type { ConnectionTraffic } from "./connection-traffic.ts";
-import { Frames, HEAD_BYTES, onlyTypes } from "./frames.ts";
+import { type FrameReader, Frames, onlyTypes } from "./frames.ts";
+import { HEAD_BYTES, SERVER } from "./messages.ts";
+import type { Peer } from "./peer.ts";
 
 /** A session that is past authentication. */
 export interface Relay {
   /** Resolves once both sides are closed. */
   readonly ended: Promise<void>;
-  /**
-   * Whether the server has said that it waits for a query and the client has sent nothing since:
-   * then a message may be put in.
-   */
+  /** Whether all that the client asked is answered: then a message may be put in. */
   readonly idle: boolean;
+  /** Whether it waits for its instance to be back. */
+  readonly parked: boolean;
   readonly traffic: ConnectionTraffic;
   /** Ends the session, with a reason when the client is at a point where it can read one. */
   end(report: ServerReport): void;
@@ -22,10 +24,10 @@ export interface Relay {
 
 /** How long a client that does not read is waited for once the server is gone. */
 const LAST_BYTES_MS = 10_000;
-const READY = 0x5a;
 const READY_BYTES = 6;
 const OUTSIDE_OF_TRANSACTION = 0x49;
-const LOOKS_AT = onlyTypes([READY]);
+const LOOKS_AT = onlyTypes([SERVER.ready, SERVER.copyIn, SERVER.error]);
+const NOTHING = onlyTypes([]);
 
 export const INSTANCE_LOST: ServerReport = {
   severity: "FATAL",
@@ -33,103 +35,202 @@ export const INSTANCE_LOST: ServerReport = {
   message: "the tenant's instance ended the connection: connect again",
 };
 
-export function startRelay(sides: {
-  readonly client: Socket;
-  readonly server: Duplex;
+/** A client with a connection of its own to its server, which may be taken away between two. */
+export class DirectRelay implements Relay, FrameReader {
+  readonly looksAt = LOOKS_AT;
+  readonly mayChange = NOTHING;
+  readonly ended: Promise<void>;
   readonly traffic: ConnectionTraffic;
-}): Relay {
-  const { client, server, traffic } = sides;
-  const { promise: ended, resolve } = Promise.withResolvers<void>();
-  void ended.then(() => traffic.closed());
-  // The session begins where the server has said ReadyForQuery.
-  let ready = true;
-  let clientLeft = false;
+  readonly asked: Asked;
+  readonly #ended = Promise.withResolvers<void>();
+  readonly #client: Socket;
+  readonly #questions: Frames;
+  #server: Duplex | undefined;
+  #answers = new Frames(this);
+  #forgetServer: () => void = () => undefined;
+  /** The session begins where the server has said ReadyForQuery. */
+  #outside = true;
+  #failed = false;
+  /** Whether the client was told to wait, or waits for the server to read. */
+  #clientWaits = false;
+  #serverWaits = false;
+  #clientLeft = false;
+  #taking: ((server: Duplex) => void) | undefined;
 
-  const toServer = passer(client, server);
-  client.on("data", (chunk: Buffer) => {
-    traffic.received(chunk.length);
-    // A query, or the client's own goodbye: neither wants an error of ours.
-    ready = false;
-    toServer(chunk);
-  });
-  const answers = followed(passer(server, client), (outside) => {
-    ready = true;
-    if (outside) traffic.transactionEnded();
-  });
-  server.on("data", (chunk: Buffer) => {
-    traffic.sent(chunk.length);
-    try {
-      answers.push(chunk);
-    } catch {
-      // Not the protocol: nothing that follows can be understood.
-      server.destroy();
-    }
-  });
-  for (const side of [client, server]) side.resume();
-  client.on("end", () => {
-    clientLeft = true;
-    server.end();
-  });
-  // A server that has ended its side listens no longer: nothing is left but to close.
-  server.on("end", () => server.end());
-  client.on("close", () => {
-    server.destroy();
-    if (server.closed) resolve();
-  });
-  server.on("close", () => {
-    if (ready && answers.whole && !clientLeft) writeReport(INSTANCE_LOST);
-    closeSoon(client);
-    if (client.closed) resolve();
-  });
-  // Whatever goes wrong closes the stream, which is what is acted on.
-  client.on("error", () => undefined);
-  server.on("error", () => undefined);
-
-  function writeReport(report: ServerReport): void {
-    if (client.writable) client.write(encodeErrorResponse(report));
+  constructor(client: Socket, traffic: ConnectionTraffic) {
+    this.#client = client;
+    this.traffic = traffic;
+    this.ended = this.#ended.promise;
+    this.asked = new Asked((bytes) => this.#toServer(bytes));
+    this.#questions = new Frames(this.asked);
+    void this.ended.then(() => traffic.closed());
+    client.on("data", (chunk: Buffer) => this.receive(chunk));
+    client.on("end", () => {
+      this.#clientLeft = true;
+      this.#server?.end();
+      if (this.#server === undefined) closeSoon(client);
+    });
+    client.on("close", () => {
+      this.#server?.destroy();
+      if (this.#server === undefined || this.#server.closed) this.#ended.resolve();
+    });
+    // Whatever goes wrong closes the stream, which is what is acted on.
+    client.on("error", () => undefined);
   }
 
-  return {
-    ended,
-    traffic,
-    get idle() {
-      return ready && answers.whole;
-    },
-    end(report) {
-      if (ready && answers.whole) writeReport(report);
-      ready = false;
-      clientLeft = true;
+  get idle(): boolean {
+    return this.#server === undefined || this.#atRest;
+  }
+
+  get parked(): boolean {
+    return this.#server === undefined;
+  }
+
+  /** Nothing is on its way, and no message has begun. */
+  get #atRest(): boolean {
+    return this.asked.allAnswered && this.#questions.whole && this.#answers.whole;
+  }
+
+  /** Begins to relay to a server that waits for a query, or goes on with another one. */
+  attach({ stream: server, reader }: Peer): void {
+    if (this.#client.destroyed || this.#clientLeft) {
       server.destroy();
-    },
-  };
-}
+      return;
+    }
+    this.#server = server;
+    this.#answers = new Frames(this);
+    const heard = (chunk: Buffer) => this.#hear(chunk);
+    const left = () => server.end();
+    const closed = () => this.#serverClosed();
+    // A server that has ended its side listens no longer: nothing is left but to close.
+    server.on("data", heard).on("end", left).on("close", closed);
+    server.on("error", () => undefined);
+    this.#forgetServer = () => server.off("data", heard).off("end", left).off("close", closed);
+    const early = reader.rest();
+    if (early.length > 0) this.#hear(early);
+    server.resume();
+    this.#client.resume();
+  }
 
-/** Tells when the server is ready, and whether it is outside of a transaction. */
-function followed(pass: (bytes: Buffer) => void, tell: (outside: boolean) => void): Frames {
-  return new Frames({
-    looksAt: LOOKS_AT,
-    needs: () => READY_BYTES,
-    frame(_type, _length, start) {
-      tell(start[HEAD_BYTES] === OUTSIDE_OF_TRANSACTION);
-      return 0;
-    },
-    pass,
-  });
-}
+  /**
+   * Resolves at the end of a transaction with the server, which is the caller's from then on. The
+   * client waits until there is another. Rejects with the signal's reason, and then all stays.
+   */
+  take(signal: AbortSignal): Promise<Duplex> {
+    const { promise, resolve, reject } = Promise.withResolvers<Duplex>();
+    signal.throwIfAborted();
+    const abort = () => {
+      this.#taking = undefined;
+      reject(signal.reason);
+    };
+    signal.addEventListener("abort", abort, { once: true });
+    this.#taking = (server) => {
+      signal.removeEventListener("abort", abort);
+      resolve(server);
+    };
+    this.#giveServer();
+    return promise;
+  }
 
-/** Passes bytes on; when `to` is full, `from` is not read until it has drained. */
-function passer(from: Duplex, to: Duplex): (bytes: Buffer) => void {
-  let waiting = false;
-  return (bytes) => {
-    if (!to.writable || to.write(bytes)) return;
-    from.pause();
-    if (waiting) return;
-    waiting = true;
-    to.once("drain", () => {
-      waiting = false;
-      from.resume();
+  /** Bytes of the client. */
+  receive(chunk: Buffer): void {
+    this.traffic.received(chunk.length);
+    try {
+      this.#questions.push(chunk);
+    } catch {
+      // Not the protocol: the server would say so, of bytes that cannot be told apart any more.
+      this.#server?.destroy();
+    }
+  }
+
+  /** Bytes that the server says on its own, for the client. */
+  pass(bytes: Buffer): void {
+    if (!this.#client.writable || this.#client.write(bytes) || this.#serverWaits) return;
+    const server = this.#server;
+    server?.pause();
+    this.#serverWaits = true;
+    this.#client.once("drain", () => {
+      this.#serverWaits = false;
+      if (server === this.#server) server?.resume();
     });
-  };
+  }
+
+  end(report: ServerReport): void {
+    if (this.idle) this.#writeReport(report);
+    this.#clientLeft = true;
+    const server = this.#server;
+    if (server === undefined) closeSoon(this.#client);
+    else server.destroy();
+  }
+
+  needs(type: number, length: number): number {
+    return type === SERVER.ready ? Math.min(length, READY_BYTES) : HEAD_BYTES;
+  }
+
+  frame(type: number, _length: number, start: Buffer): number {
+    switch (type) {
+      case SERVER.ready:
+        this.asked.ready(this.#failed);
+        this.#failed = false;
+        this.#outside = start[HEAD_BYTES] === OUTSIDE_OF_TRANSACTION;
+        if (this.#outside) this.traffic.transactionEnded();
+        break;
+      case SERVER.copyIn:
+        this.asked.copyIn();
+        break;
+      case SERVER.error:
+        this.#failed = true;
+        this.asked.failed();
+        break;
+    }
+    return 0;
+  }
+
+  #hear(chunk: Buffer): void {
+    this.traffic.sent(chunk.length);
+    try {
+      this.#answers.push(chunk);
+    } catch {
+      // Not the protocol: nothing that follows can be understood.
+      this.#server?.destroy();
+    }
+    if (this.#taking !== undefined) this.#giveServer();
+  }
+
+  #giveServer(): void {
+    const server = this.#server;
+    const taking = this.#taking;
+    if (server === undefined || server.destroyed || taking === undefined) return;
+    if (!this.#atRest || !this.#outside || this.#clientLeft) return;
+    this.#taking = undefined;
+    this.#client.pause();
+    this.#forgetServer();
+    server.pause();
+    this.#server = undefined;
+    taking(server);
+  }
+
+  #toServer(bytes: Buffer): void {
+    const server = this.#server;
+    if (server === undefined || !server.writable || server.write(bytes)) return;
+    this.#client.pause();
+    if (this.#clientWaits) return;
+    this.#clientWaits = true;
+    server.once("drain", () => {
+      this.#clientWaits = false;
+      if (server === this.#server) this.#client.resume();
+    });
+  }
+
+  #serverClosed(): void {
+    if (this.#atRest && !this.#clientLeft) this.#writeReport(INSTANCE_LOST);
+    closeSoon(this.#client);
+    if (this.#client.closed) this.#ended.resolve();
+  }
+
+  #writeReport(report: ServerReport): void {
+    if (this.#client.writable) this.#client.write(encodeErrorResponse(report));
+  }
 }
 
 /** Lets a client have what is on its way, for a while, and closes. */

@@ -39,6 +39,7 @@ export {
 export * from "./reload.ts";
 export * from "./scram.ts";
 export * from "./scram-exchange.ts";
+export * from "./session-memory.ts";
 export * from "./session-settings.ts";
 export {
   applySharedTables,

@@ -15,7 +15,13 @@ const HEAD_BYTES = 5;
 
 /** Splits a stream into messages during authentication; thereafter what `rest` gives is relayed. */
 export class MessageReader {
+  readonly #most: number;
   #bytes: Buffer = Buffer.alloc(0);
+
+  /** `most`: of how many bytes a message may be. */
+  constructor(most = MAXIMUM_BYTES) {
+    this.#most = most;
+  }
 
   push(chunk: Buffer): void {
     this.#bytes = this.#bytes.length === 0 ? chunk : Buffer.concat([this.#bytes, chunk]);
@@ -25,8 +31,8 @@ export class MessageReader {
   next(): WireMessage | undefined {
     if (this.#bytes.length < HEAD_BYTES) return undefined;
     const end = 1 + this.#bytes.readUInt32BE(1);
-    if (end < HEAD_BYTES || end > MAXIMUM_BYTES) {
-      throw new Fault("INVALID_ARGUMENT", `A message of ${end} bytes during authentication.`);
+    if (end < HEAD_BYTES || end > this.#most) {
+      throw new Fault("INVALID_ARGUMENT", `A message of ${end} bytes where none is so long.`);
     }
     if (this.#bytes.length < end) return undefined;
     const bytes = this.#bytes.subarray(0, end);

@@ -226,6 +226,14 @@ export declare type Endpoint = Message<"aerodb.edge.v1.Endpoint"> & {
    * @generated from field: bool gone = 7;
    */
   gone: boolean;
+
+  /**
+   * Whether nobody may use the instance for a moment: it is about to be restarted. Who comes waits;
+   * who is inside leaves it at the end of a transaction, and goes on once this is false again.
+   *
+   * @generated from field: bool parked = 8;
+   */
+  parked: boolean;
 };
 
 /**

@@ -1,10 +1,15 @@
-/** Messages of the protocol by their type, and the few that a pool writes itself. */
+/** Messages of the protocol by their type, and the few that the gateway writes itself. */
 import { encodeMessage } from "@aerodb/postgres";
+
+/** Of a type and a length. */
+export const HEAD_BYTES = 5;
 
 /** ASCII of what a client sends. */
 export const CLIENT = {
   bind: 0x42,
   close: 0x43,
+  copyDone: 0x63,
+  copyFail: 0x66,
   describe: 0x44,
   execute: 0x45,
   flush: 0x48,
@@ -37,6 +42,20 @@ export function encodeParse(name: string, body: Uint8Array): Buffer {
   return encodeMessage("P", textOf(name), body);
 }
 
+/** A Parse of a statement whose types of parameters are known. */
+export function encodeTypedParse(statement: {
+  readonly name: string;
+  readonly text: string;
+  readonly types: readonly number[];
+}): Buffer {
+  const { name, text, types } = statement;
+  const count = Buffer.alloc(2);
+  count.writeUInt16BE(types.length);
+  const ids = Buffer.alloc(4 * types.length);
+  for (const [at, type] of types.entries()) ids.writeUInt32BE(type, 4 * at);
+  return encodeParse(name, Buffer.concat([textOf(text), count, ids]));
+}
+
 export function encodeCloseStatement(name: string): Buffer {
   return encodeMessage("C", Buffer.from("S"), textOf(name));
 }
@@ -53,6 +72,7 @@ export function encodeParameterStatus(name: string, value: string): Buffer {
   return encodeMessage("S", textOf(name), textOf(value));
 }
 
+export const SYNC = encodeMessage("S");
 export const TERMINATE = encodeMessage("X");
 /** Answered by CloseComplete, whatever there is. */
 export const CLOSE_NOTHING = encodeCloseStatement(EMPTY_NAME);

@@ -1,0 +1,168 @@
+/**
+ * A session that outlives a restart of its server. When the instance is parked, the connection to
+ * it is given up at the end of a transaction, and what the session keeps is given to another one
+ * once the instance is back. What cannot be given has the client connect anew, with the reason.
+ */
+import type { Duplex } from "node:stream";
+import { Fault } from "@aerodb/model";
+import {
+  type BackendKey,
+  decodeReport,
+  MessageReader,
+  type ServerReport,
+  type SessionMemory,
+} from "@aerodb/postgres";
+import type { Route } from "@aerodb/rpc/aerodb/edge/v1/route_service_pb.js";
+import type { Logger } from "@aerodb/runtime";
+import { type Parking, untilAborted } from "../parking.ts";
+import type { TenantTraffic } from "../traffic.ts";
+import type { CancelTarget } from "./cancel-keys.ts";
+import { withDeadline } from "./deadline.ts";
+import { TERMINATE } from "./messages.ts";
+import type { DirectRelay } from "./relay.ts";
+import type { ReadyServer } from "./server-login.ts";
+import { recallSession, restoreOn } from "./server-memory.ts";
+
+/** How long a server may take to say what a session keeps, or to take it. */
+const MEMORY_MS = 5_000;
+const ADMIN_SHUTDOWN = "57P01";
+
+/** A server that waits for the first query, or what the client is told instead. */
+export type Opened =
+  | { readonly kind: "ready"; readonly server: ReadyServer }
+  | { readonly kind: "refused"; readonly answer: Buffer };
+
+export interface ParkableSettings {
+  readonly instanceId: string;
+  readonly key: BackendKey;
+  readonly parking: Parking;
+  readonly counters: TenantTraffic;
+  readonly logger: Logger;
+  readonly currentRoute: () => Route;
+  readonly open: (route: Route, signal: AbortSignal) => Promise<Opened>;
+}
+
+export class ParkableSession {
+  readonly #relay: DirectRelay;
+  readonly #settings: ParkableSettings;
+  readonly #gone = new AbortController();
+  #target: CancelTarget;
+  #leaveParking: () => void = () => undefined;
+
+  constructor(relay: DirectRelay, settings: ParkableSettings) {
+    this.#relay = relay;
+    this.#settings = settings;
+    const { instanceId, key } = settings;
+    this.#target = { instanceId, key };
+  }
+
+  /** Where a cancel request of the client goes; nowhere while nothing works for it. */
+  get cancelTarget(): CancelTarget | undefined {
+    return this.#relay.parked ? undefined : this.#target;
+  }
+
+  begin(): void {
+    void this.#relay.ended.then(() => {
+      this.#gone.abort();
+      this.#leaveParking();
+    });
+    this.#join(this.#target.instanceId);
+  }
+
+  #join(instanceId: string): void {
+    this.#leaveParking();
+    this.#leaveParking = this.#settings.parking.join(instanceId, (over) => {
+      void this.#leaveUntil(over);
+    });
+  }
+
+  /** Never rejects. */
+  async #leaveUntil(over: AbortSignal): Promise<void> {
+    let server: Duplex | undefined;
+    try {
+      server = await this.#relay.take(AbortSignal.any([over, this.#gone.signal]));
+    } catch {
+      // It was over, or the client left, before a transaction ended.
+      return;
+    }
+    this.#settings.counters.parks += 1;
+    try {
+      const report = await this.#moveOn(server, over);
+      if (report !== undefined) this.#relay.end(report);
+    } catch (error) {
+      const expected = error instanceof Fault || this.#gone.signal.aborted;
+      if (!expected) this.#settings.logger.error({ err: error }, "bug while a session was parked");
+      this.#relay.end(ended("the tenant's server was restarted: connect again"));
+    }
+  }
+
+  /** Returns why the session does not go on; undefined when it does, or its client left. */
+  async #moveOn(server: Duplex, over: AbortSignal): Promise<ServerReport | undefined> {
+    const gone = this.#gone.signal;
+    const memory = await this.#recall(server);
+    // With whoever is silent it is the same as with one that left.
+    server.end(TERMINATE);
+    const kept = unmovableIn(memory, this.#relay.asked.keepsUnseen);
+    if (memory === undefined || kept !== undefined) return ended(sentenceFor(kept));
+    await untilAborted(AbortSignal.any([over, gone]));
+    if (gone.aborted) return undefined;
+    const route = this.#settings.currentRoute();
+    const opened = await this.#settings.open(route, gone);
+    if (opened.kind === "refused") return reportIn(opened.answer);
+    const { server: next } = opened;
+    const { unnamed } = this.#relay.asked;
+    const tell = (bytes: Buffer) => this.#relay.pass(bytes);
+    const restored = await withDeadline(MEMORY_MS, gone, (ending) =>
+      restoreOn(next, { memory, unnamed }, tell, ending),
+    ).catch(() => false);
+    if (!restored) {
+      next.stream.destroy();
+      return ended("the tenant's server was restarted, and does not take what the session had");
+    }
+    this.#target = { instanceId: route.instanceId, key: next.key };
+    this.#relay.attach(next);
+    this.#join(route.instanceId);
+    return undefined;
+  }
+
+  /** Undefined when the server does not say. */
+  async #recall(server: Duplex): Promise<SessionMemory | undefined> {
+    const tell = (bytes: Buffer) => this.#relay.pass(bytes);
+    try {
+      return await withDeadline(MEMORY_MS, this.#gone.signal, (ending) =>
+        recallSession(server, tell, ending),
+      );
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+/** What of it no other session can be given; undefined when all can. */
+function unmovableIn(memory: SessionMemory | undefined, unseen: boolean): string | undefined {
+  if (memory === undefined) return undefined;
+  const kept = [...memory.unmovable, ...(unseen ? ["settings of its own names"] : [])];
+  return kept.length === 0 ? undefined : kept.join(" and ");
+}
+
+function sentenceFor(kept: string | undefined): string {
+  const restarted = "terminating connection: the tenant's server is restarted";
+  if (kept === undefined) return `${restarted}: connect again`;
+  return `${restarted}, and the session has ${kept}, which no other can be given: connect again`;
+}
+
+function ended(message: string): ServerReport {
+  return { severity: "FATAL", sqlState: ADMIN_SHUTDOWN, message };
+}
+
+/** The report in an ErrorResponse of ours or of a server. */
+function reportIn(answer: Buffer): ServerReport {
+  const reader = new MessageReader();
+  reader.push(answer);
+  const fields = decodeReport(reader.next()?.payload ?? Buffer.alloc(0));
+  return {
+    severity: "FATAL",
+    sqlState: fields.get("C") ?? ADMIN_SHUTDOWN,
+    message: fields.get("M") ?? "the tenant's server was restarted: connect again",
+  };
+}
