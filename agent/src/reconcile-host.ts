@@ -37,7 +37,12 @@ export type InstanceStep =
       readonly instance: RunningInstance;
       readonly changes: readonly SharedTableChange[];
     }
-  | { readonly kind: "stop_instance"; readonly instance: RunningInstance }
+  | {
+      readonly kind: "stop_instance";
+      readonly instance: RunningInstance;
+      /** Whether it comes back at once: its sessions are let leave, and come back too. */
+      readonly restarts: boolean;
+    }
   | { readonly kind: "destroy_instance"; readonly id: InstanceId };
 
 export type TenantStep =
@@ -83,7 +88,7 @@ export function nextInstanceStep(
     if (seen.running === undefined) return { kind: "start_instance", spec };
     const { running: instance, applied } = seen;
     // What is stopped and should be there is started again.
-    if (needsRestart(spec, applied)) return { kind: "stop_instance", instance };
+    if (needsRestart(spec, applied)) return { kind: "stop_instance", instance, restarts: true };
     if (seen.tenants === undefined) return { kind: "list_tenants", instance };
     if (!isApplied(spec, applied)) return { kind: "resize_instance", instance, spec, applied };
     return lacksChange(spec, seen, changes)
@@ -91,7 +96,9 @@ export function nextInstanceStep(
       : undefined;
   }
   if (seen === undefined) return undefined;
-  if (seen.running !== undefined) return { kind: "stop_instance", instance: seen.running };
+  if (seen.running !== undefined) {
+    return { kind: "stop_instance", instance: seen.running, restarts: false };
+  }
   return { kind: "destroy_instance", id: spec.id };
 }
 

@@ -43,6 +43,9 @@ export interface TenantKeeper {
    */
   heldLocks(instance: RunningInstance): Promise<HeldLocks>;
 
+  /** How many sessions tenants have in the instance. */
+  countSessions(instance: RunningInstance): Promise<number>;
+
   /** Cancels what tenants are writing. */
   cancelWrites(instance: RunningInstance): Promise<void>;
 

@@ -4,6 +4,7 @@ import {
   applySharedTables,
   type ChangeRefusal,
   cancelWrites,
+  countTenantSessions,
   dropTenant,
   ensureTenant,
   ensureWalls,
@@ -139,6 +140,10 @@ export class TenantsInInstances implements TenantKeeper {
 
   heldLocks(instance: RunningInstance): Promise<HeldLocks> {
     return this.#open(instance).pool.use((session) => listHeldLocks(session));
+  }
+
+  countSessions(instance: RunningInstance): Promise<number> {
+    return this.#open(instance).pool.use((session) => countTenantSessions(session));
   }
 
   cancelWrites(instance: RunningInstance): Promise<void> {

@@ -60,7 +60,7 @@ export async function startGateway(
   const traffic = new Traffic(join(home, "usage.db"));
   const { wakeDeadlineMs } = configuration;
   const keys = new HeldKeys(identity);
-  const parking = new Parking(routes, wakeDeadlineMs);
+  const parking = new Parking(routes);
   const instances = new Instances({ keys, routes, parking, logger, wakeDeadlineMs });
   const client = controlClient(keys);
   const tls = await openTls(configuration, identity, logger);

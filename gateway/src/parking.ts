@@ -10,6 +10,12 @@ import type { RouteTable } from "./routes.ts";
 /** Who uses an instance. Called when it is parked, and never while it still is. */
 export type LeaveFor = (over: AbortSignal) => void;
 
+/**
+ * After what time one is used again, whatever control says: more than a host lets transactions run
+ * on and a server takes to stop and start.
+ */
+const MOST_MS = 60_000;
+
 interface Parked {
   readonly over: AbortController;
   readonly cancel: () => void;
@@ -20,8 +26,7 @@ export class Parking {
   readonly #parked = new Map<string, Parked>();
   readonly #users = new Map<string, Set<LeaveFor>>();
 
-  /** `mostMs`: after what time one is used again, whatever control says. */
-  constructor(routes: Pick<RouteTable, "onEndpoint">, mostMs: number) {
+  constructor(routes: Pick<RouteTable, "onEndpoint">, mostMs = MOST_MS) {
     this.#mostMs = mostMs;
     routes.onEndpoint((endpoint) => this.#follow(endpoint));
   }

@@ -227,6 +227,11 @@ export class FakeHost implements InstanceDriver, TenantKeeper {
     return { capacity: 100, backends: [], blockers: [] };
   }
 
+  async countSessions(instance: RunningInstance): Promise<number> {
+    this.#serving(instance);
+    return 0;
+  }
+
   async cancelWrites(instance: RunningInstance): Promise<void> {
     this.#serving(instance);
   }

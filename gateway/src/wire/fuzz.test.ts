@@ -3,9 +3,10 @@
  * else is there is served all the same, and nothing is left over.
  */
 import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { encodeMessage } from "@aerodb/postgres";
 import { monotonicMs, sleep } from "@aerodb/runtime";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import type { Gateway } from "../gateway.ts";
 import { ThrowawayPlatform, type ThrowawayTenant } from "../throwaway-platform.ts";
 import { connectRaw, connectTo, loggedIn } from "./fake-client.ts";
@@ -28,6 +29,11 @@ beforeAll(async () => {
   await platform.followed(5n);
 });
 afterAll(() => platform.remove());
+afterEach(() => {
+  // One server crash ends the sessions of all.
+  const log = readFileSync(platform.instance.settings.logFile, "latin1");
+  expect(log.match(/^.*terminated by signal.*$/m)?.[0]).toBeUndefined();
+});
 
 const NUL = Buffer.alloc(1);
 const some = (most: number) => Math.floor(Math.random() * most);

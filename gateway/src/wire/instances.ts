@@ -76,13 +76,13 @@ export class Instances {
     { startupFor, waits }: Knock,
     signal: AbortSignal,
   ): Promise<ServerConnection> {
-    const started = monotonicMs();
     const { logger, routes, parking, wakeDeadlineMs } = this.#settings;
+    await untilUsable(parking.of(instanceId), signal);
+    const started = monotonicMs();
     return await withDeadline(wakeDeadlineMs, signal, async (ending, isOver) => {
       let because = "the gateway does not know its host";
       try {
         for (let tries = 1; ; tries += 1) {
-          await untilUsable(parking.of(instanceId), ending);
           const endpoint = await routes.endpoint(instanceId, ending);
           const attempt = await this.#attempt(endpoint, startupFor(endpoint), ending);
           if (typeof attempt !== "string") return attempt;

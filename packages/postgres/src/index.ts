@@ -55,6 +55,7 @@ export * from "./template.ts";
 export * from "./tenant-drift.ts";
 export * from "./tenant-drop.ts";
 export * from "./tenant-role.ts";
+export { countTenantSessions } from "./tenant-sessions.ts";
 export * from "./tenant-settings.ts";
 export * from "./tenant-suspend.ts";
 export * from "./tenant-writes.ts";
