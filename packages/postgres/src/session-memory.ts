@@ -33,11 +33,13 @@ const OF_TRANSACTION = "'transaction_isolation', 'transaction_read_only', 'trans
  */
 export const RECALL_SESSION = `
 select pg_catalog.json_build_object(
-  'settings', (select coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(name, setting)), '[]')
+  'settings', (select coalesce(pg_catalog.json_agg(
+                        pg_catalog.json_build_array(name, setting)), '[]')
                  from pg_catalog.pg_settings
                 where source = 'session' and name not in (${OF_TRANSACTION})),
   'statements', (select coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(
-                          name, statement, from_sql, parameter_types::pg_catalog.oid[]::int8[])), '[]')
+                          name, statement, from_sql,
+                          parameter_types::pg_catalog.oid[]::pg_catalog.int8[])), '[]')
                    from pg_catalog.pg_prepared_statements),
   'channels', (select coalesce(pg_catalog.json_agg(channel), '[]')
                  from pg_catalog.pg_listening_channels() channel),
