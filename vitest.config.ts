@@ -91,7 +91,7 @@ export default defineConfig({
           exclude: ["**/node_modules/**", "packages/rpc/gen/**"],
           sequence: { groupOrder: 0 },
           maxWorkers: 2,
-          testTimeout: 20 * SECOND,
+          testTimeout: 40 * SECOND,
           hookTimeout: 60 * SECOND,
         },
       },
