@@ -1,5 +1,5 @@
-import type { TenantProof } from "@aerodb/postgres";
-import { silent } from "@aerodb/runtime";
+import { isProven, type TenantProof } from "@aerodb/postgres";
+import { silent, sleep } from "@aerodb/runtime";
 import { beforeEach, expect, test, vi } from "vitest";
 import type { RunningInstance } from "./drivers/driver.ts";
 import { FakeHost } from "./drivers/fake-host.ts";
@@ -24,6 +24,8 @@ class BreakableHost extends FakeHost {
   proofs = 0;
   tookMs = 0;
   rule = "role.settings";
+  /** What a proof that has seen everything waits for before it ends. */
+  ending = Promise.resolve();
   readonly mendings: (readonly string[])[] = [];
   readonly together: number[] = [];
   readonly knew: boolean[] = [];
@@ -35,6 +37,7 @@ class BreakableHost extends FakeHost {
     this.knew.push(of[2]?.instance !== undefined);
     const held = this.broken === "no" ? 1 : 0;
     const rules = [{ id: this.rule, checked: 1, held, violations: held ? [] : ["role a"] }];
+    await this.ending;
     return of[1].map(({ tenantId }) => {
       return this.slow.has(tenantId)
         ? { tenantId, rules: [], unproven: "a lock was held" }
@@ -103,6 +106,20 @@ test("one that was there before comes back at once, and what is broken is told",
   host.broken = "for_good";
   await watch.readmit(running, tenant);
   expect(told.map(({ rules }) => rules[0]?.held)).toEqual([0]);
+});
+
+test("a proof that was begun before another says nothing once that one is there", async () => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  host.ending = promise;
+  const round = watch.check(instance.spec.id);
+  await sleep(5);
+  host.broken = "for_good";
+  host.ending = Promise.resolve();
+  expect(isProven(await watch.proveNow(tenant.tenantId))).toBe(false);
+  resolve();
+  await round;
+  expect(watch.newest().map(isProven)).toEqual([false]);
+  expect(told.map(isProven)).toEqual([false]);
 });
 
 test("what can be mended is mended, and said", async () => {

@@ -22,6 +22,7 @@ import type { TenantKeeper } from "./tenant-keeper.ts";
 /** The newest proof of a tenant. */
 export interface KeptProof extends TenantProof {
   readonly running: RunningInstance;
+  /** When it was begun: whatever was done later it need not have seen. */
   readonly provenAt: Date;
   /** Rules that did not hold until what can be mended was. */
   readonly healed: readonly string[];
@@ -48,6 +49,12 @@ export interface IsolationPorts {
 interface Admission {
   readonly tenants: DesiredTenant[];
   readonly proofs: Promise<readonly KeptProof[]>;
+}
+
+/** What proofs found, and when they were begun. */
+interface Found {
+  readonly found: readonly TenantProof[];
+  readonly provenAt: Date;
 }
 
 /** When the tenants of a server were last proven all at once. */
@@ -229,15 +236,17 @@ export class IsolationWatch {
     before: { readonly known?: KnownBefore; readonly healed?: readonly string[] } = {},
   ): Promise<readonly KeptProof[]> {
     const { known, healed: alreadyHealed = [] } = before;
+    const startedAt = now();
     const first = await this.#ports.tenants.prove(running, asked, known);
-    const { found, healed: healedOfInstance } = await this.#mendInstance(running, asked, first);
+    const mended = await this.#mendInstance(running, asked, { found: first, provenAt: startedAt });
+    const { found, provenAt, healed: healedOfInstance } = mended;
     const ofInstance = rulesOfInstance(found[0]?.rules ?? []);
     if (known?.instance === undefined) this.#remember(running, ofInstance);
     const healed = [...alreadyHealed, ...healedOfInstance];
     const proofs: KeptProof[] = [];
     for (const proof of found) {
       const tenant = asked.find(({ tenantId }) => tenantId === proof.tenantId);
-      const kept = { ...proof, running, provenAt: now(), healed };
+      const kept = { ...proof, running, provenAt, healed };
       proofs.push(proof.rules.every(holds) || !tenant ? kept : await this.#mend(kept, tenant));
     }
     // Who was dropped or moved meanwhile broke nothing.
@@ -252,6 +261,9 @@ export class IsolationWatch {
   /** Whether a proof is news. */
   #keep(proof: KeptProof): boolean {
     const { tenantId, unproven: because } = proof;
+    const newest = this.#newest.get(tenantId);
+    // One of many tenants takes its time: somebody may have asked for this one meanwhile.
+    if (newest !== undefined && newest.provenAt > proof.provenAt) return false;
     const wasUnfinished = this.#unfinished.has(tenantId);
     if (because === undefined) this.#unfinished.delete(tenantId);
     else this.#unfinished.add(tenantId);
@@ -282,12 +294,12 @@ export class IsolationWatch {
   async #mendInstance(
     running: RunningInstance,
     asked: readonly DesiredTenant[],
-    found: readonly TenantProof[],
-  ): Promise<{ readonly found: readonly TenantProof[]; readonly healed: readonly string[] }> {
+    before: Found,
+  ): Promise<Found & { readonly healed: readonly string[] }> {
     const { state, tenants, driver, logger } = this.#ports;
-    const broken = brokenIn(rulesOfInstance(found[0]?.rules ?? []));
+    const broken = brokenIn(rulesOfInstance(before.found[0]?.rules ?? []));
     const spec = state.instance(running.id)?.spec;
-    if (broken.length === 0 || spec === undefined) return { found, healed: [] };
+    if (broken.length === 0 || spec === undefined) return { ...before, healed: [] };
     try {
       if (broken.includes("instance.hba")) {
         await driver.records.configure(spec);
@@ -296,13 +308,14 @@ export class IsolationWatch {
       await tenants.mendInstance(running, broken);
     } catch (error) {
       logger.warn({ instance: running.id, broken, because: messageOf(error) }, "could not mend it");
-      return { found, healed: [] };
+      return { ...before, healed: [] };
     }
+    const provenAt = now();
     const again = await tenants.prove(running, asked);
     const left = brokenIn(rulesOfInstance(again[0]?.rules ?? []));
     const healed = broken.filter((id) => !left.includes(id));
     logger.warn({ instance: running.id, healed, left }, "walls of an instance did not hold");
-    return { found: again, healed };
+    return { found: again, provenAt, healed };
   }
 
   /** Makes the tenant what it should be and proves it again. Never rejects. */
@@ -313,6 +326,7 @@ export class IsolationWatch {
     try {
       const spec = state.instance(running.id)?.spec;
       await tenants.mend(running, { ...tenant, dedicated: !spec?.shared });
+      const provenAt = now();
       const [proof] = await tenants.prove(running, [tenant]);
       // What is known to be broken is not taken to hold because nobody could look.
       if (proof === undefined || isUnfinished(proof)) return broken;
@@ -320,7 +334,7 @@ export class IsolationWatch {
       const mended = brokenIn(rules).filter((id) => !left.includes(id));
       logger.warn({ tenant: tenantId, healed: mended, left }, "isolation did not hold");
       const healed = [...new Set([...broken.healed, ...mended])];
-      return { ...proof, running, provenAt: now(), healed };
+      return { ...proof, running, provenAt, healed };
     } catch (error) {
       const because = messageOf(error);
       logger.warn({ tenant: tenantId, rules: rules.map(said), because }, "could not mend a tenant");
