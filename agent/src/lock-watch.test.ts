@@ -10,7 +10,7 @@ import {
   ROOT_ROLE,
   scramVerifier,
 } from "@aerodb/postgres";
-import { newSecret, silent } from "@aerodb/runtime";
+import { newSecret, silent, sleep } from "@aerodb/runtime";
 import type pg from "pg";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import type { DesiredTenant } from "./desired.ts";
@@ -100,6 +100,80 @@ test("who takes all locks loses its sessions, and nobody else does", async () =>
   await (await connect(greedy)).end();
   expect((await theirs.query("select one from u")).rows).toEqual([{ one: 1 }]);
   await theirs.end();
+});
+
+test("those who only together hold too much lose their sessions, the largest first", async () => {
+  const running = host.state.seen(instance.spec.id)?.running;
+  if (running === undefined) throw new Error("the instance does not run");
+  const { capacity } = await host.tenants.heldLocks(running);
+  const [much, more] = [Math.floor(capacity * 0.3), Math.floor(capacity * 0.35)];
+  const [one, other] = [await connect(neighbour), await connect(greedy)];
+  const take = "select count(pg_advisory_lock($1, n)) from generate_series(1, $2::int) n";
+  await one.query(take, [1, much]);
+  await other.query(take, [2, more]);
+  await host.locks.look();
+  await expect.poll(() => other.query("select 1").catch(() => "ended")).toBe("ended");
+  expect((await one.query("select 1 as one")).rows).toEqual([{ one: 1 }]);
+  await one.end();
+});
+
+test("a session that will not end is killed, and everybody is served again", async () => {
+  const running = host.state.seen(instance.spec.id)?.running;
+  if (running === undefined) throw new Error("the instance does not run");
+  const { capacity } = await host.tenants.heldLocks(running);
+  const client = await connect(greedy);
+  const columns = Array.from({ length: 1_600 }, () => "md5(s)").join(", ");
+  const rows = `select ${columns} from (select repeat('x', 20000000) s offset 0) q offset 0`;
+  await client.query(`prepare burn as select count(*) from (${rows}) z where z is not null`);
+  const take = `select count(pg_advisory_lock(n)) from generate_series(1, ${capacity}) n`;
+  const ended = client.query(`${take}; execute burn`).then(() => "served", String);
+  const over = Promise.race([ended, sleep(40_000)]);
+  let looking = true;
+  void over.then(() => {
+    looking = false;
+  });
+  for (; looking; await sleep(500)) await host.locks.look();
+  expect(await over).toContain("Connection terminated unexpectedly");
+  const serves = () => connect(neighbour).then((each) => each.end().then(() => "serves"), String);
+  await expect.poll(serves, { timeout: 20_000 }).toBe("serves");
+}, 90_000);
+
+test("who reads much in a serializable transaction keeps nobody from one", async () => {
+  const client = await connect(greedy);
+  const tables = Array.from({ length: 40 }, (_, at) => {
+    const rows = "select n as id, repeat('x', 1000) as f from generate_series(1, 200) n";
+    return `create table p${at} as ${rows}; create unique index on p${at} (id)`;
+  });
+  await client.query(tables.join("; "));
+  await client.query("set enable_seqscan = off; set enable_bitmapscan = off");
+  await client.query("begin isolation level serializable");
+  for (let at = 0; at < 40; at += 1) {
+    for (let id = 1; id <= 200; id += 8) await client.query(`select from p${at} where id = ${id}`);
+  }
+  await host.locks.look();
+  await expect.poll(() => client.query("select 1").catch(() => "ended")).toBe("ended");
+}, 60_000);
+
+test("who locks what is another's, and has it wait, loses its session", async () => {
+  const [owner, waiting] = [await connect(neighbour), await connect(neighbour)];
+  await owner.query("create table mine (i int)");
+  const { rows } = await owner.query("select 'mine'::regclass::oid as id");
+  const intruder = await connect(greedy);
+  const lock = `do $$ begin perform nextval(${rows[0].id}::regclass);
+    exception when others then null; end $$`;
+  // Who waits for what its owner locks does no harm, and its owner is not to be ended for it.
+  await owner.query("begin; lock table mine");
+  const waits = intruder.query(`begin; ${lock}`).then(() => "locked", String);
+  await sleep(1_300);
+  await host.locks.look();
+  await owner.query("commit");
+  expect(await waits).toBe("locked");
+  const change = waiting.query("alter table mine add column j int").then(() => "made", String);
+  await sleep(1_300);
+  await host.locks.look();
+  expect(await change).toBe("made");
+  await expect.poll(() => intruder.query("select 1").catch(() => "ended")).toBe("ended");
+  await Promise.all([owner.end(), waiting.end()]);
 });
 
 test("who takes many, and not most of them, keeps them", async () => {

@@ -39,6 +39,8 @@ const FORCED = false;
 interface OpenPool {
   readonly instance: RunningInstance;
   readonly pool: ConnectionPool;
+  /** One session that nobody else takes: when all locks are held, no other can be had. */
+  readonly watch: ConnectionPool;
   /** Settled once the walls between its tenants stand; undefined until somebody asked. */
   walls: Promise<void> | undefined;
 }
@@ -138,8 +140,13 @@ export class TenantsInInstances implements TenantKeeper {
     return this.#open(instance).pool.use((session) => reloadConfiguration(session));
   }
 
-  heldLocks(instance: RunningInstance): Promise<HeldLocks> {
-    return this.#open(instance).pool.use((session) => listHeldLocks(session));
+  async heldLocks(instance: RunningInstance): Promise<HeldLocks> {
+    // One on which a question failed is still the only one that there is.
+    const found = await this.#open(instance).watch.use((session) =>
+      listHeldLocks(session).catch((error: unknown) => ({ error })),
+    );
+    if ("error" in found) throw found.error;
+    return found;
   }
 
   countSessions(instance: RunningInstance): Promise<number> {
@@ -158,12 +165,12 @@ export class TenantsInInstances implements TenantKeeper {
     const open = this.#pools.get(instance.id);
     if (open?.instance !== instance) return;
     this.#pools.delete(instance.id);
-    open.pool.close();
+    closePools(open);
   }
 
   /** Ends every session. */
   close(): void {
-    for (const { pool } of this.#pools.values()) pool.close();
+    for (const open of this.#pools.values()) closePools(open);
     this.#pools.clear();
   }
 
@@ -181,8 +188,10 @@ export class TenantsInInstances implements TenantKeeper {
     return open.pool;
   }
 
-  async #raiseWalls({ instance, pool }: OpenPool): Promise<void> {
+  async #raiseWalls({ instance, pool, watch }: OpenPool): Promise<void> {
     const { logger, password } = this.#options;
+    // Best before any tenant is there to be watched.
+    await watch.use((session) => listHeldLocks(session));
     const walls = { shared: true, forced: FORCED, pool: await poolLogin(password) };
     const left = await pool.use((session) => ensureWalls(session, walls));
     if (left === 0) return;
@@ -192,15 +201,18 @@ export class TenantsInInstances implements TenantKeeper {
   #open(instance: RunningInstance): OpenPool {
     const before = this.#pools.get(instance.id);
     if (before?.instance === instance) return before;
-    before?.pool.close();
-    const pool = new ConnectionPool({
-      socketDirectory: instance.socketDirectory,
-      password: this.#options.password,
-      width: WIDTH,
-      keep: () => this.#options.keep(instance.id),
-    });
-    const open = { instance, pool, walls: undefined };
+    if (before !== undefined) closePools(before);
+    const { password, keep } = this.#options;
+    const place = { socketDirectory: instance.socketDirectory, password };
+    const pool = new ConnectionPool({ ...place, width: WIDTH, keep: () => keep(instance.id) });
+    const watch = new ConnectionPool({ ...place, width: 1, keep: () => 1 });
+    const open = { instance, pool, watch, walls: undefined };
     this.#pools.set(instance.id, open);
     return open;
   }
+}
+
+function closePools({ pool, watch }: OpenPool): void {
+  pool.close();
+  watch.close();
 }

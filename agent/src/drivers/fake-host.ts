@@ -224,7 +224,7 @@ export class FakeHost implements InstanceDriver, TenantKeeper {
   }
 
   async heldLocks(): Promise<HeldLocks> {
-    return { capacity: 100, backends: [], blockers: [] };
+    return { capacity: 100, readCapacity: 100, backends: [], blockers: [], intruders: [] };
   }
 
   async countSessions(instance: RunningInstance): Promise<number> {
