@@ -18,8 +18,9 @@ const QUOTA_PER_PROMISE = 2;
 /** Least room over what Postgres is sized to: its processes' own memory, and files in the cache. */
 const LEAST_HEADROOM_MIB = 64;
 const HEADROOM_PART = 4;
-/** What one backend may take of the instance's memory. */
+/** What one backend may take of the instance's memory; of one of many tenants, so that it takes many. */
 const BACKEND_PART = 2;
+const SHARED_BACKEND_PART = 8;
 const LEAST_BACKEND_MIB = 64;
 /** The platform's sessions, the server's own processes, workers, and room for what takes over. */
 const OTHER_PROCESSES = 48;
@@ -40,5 +41,6 @@ export function groupLimitsOf(spec: InstanceSpec): GroupLimits {
  * error "out of memory", where the group's limit would end the whole server.
  */
 export function backendMemoryBytes(spec: InstanceSpec): number {
-  return Math.max(LEAST_BACKEND_MIB, Math.floor(spec.memoryMiB / BACKEND_PART)) * MIB;
+  const part = spec.shared ? SHARED_BACKEND_PART : BACKEND_PART;
+  return Math.max(LEAST_BACKEND_MIB, Math.floor(spec.memoryMiB / part)) * MIB;
 }

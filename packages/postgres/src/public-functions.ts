@@ -15,6 +15,7 @@ interface ClosedFunction {
 
 const TOGETHER = "shows how much all tenants together write";
 const SERVER = "says of the server what only the platform needs to know";
+const FOREIGN_TYPE = "runs what a neighbour's type checks; values are read and written without it";
 
 export const CLOSED_FUNCTIONS: readonly ClosedFunction[] = [
   { name: "pg_lock_status", because: "shows the keys that neighbours lock, and when" },
@@ -31,6 +32,9 @@ export const CLOSED_FUNCTIONS: readonly ClosedFunction[] = [
   { name: "pg_control_init", because: SERVER },
   { name: "pg_control_recovery", because: SERVER },
   { name: "pg_relation_filepath", because: SERVER },
+  ...["array", "domain", "enum", "range", "multirange", "record"].flatMap((kind) =>
+    ["in", "recv"].map((way) => ({ name: `${kind}_${way}`, because: FOREIGN_TYPE })),
+  ),
 ];
 
 /**

@@ -2,6 +2,7 @@
  * What stock Postgres shows to everybody who may log in to the same server: each of these must
  * succeed, so that what is promised is neither more nor less than what is kept.
  */
+import { sleep } from "@aerodb/runtime";
 import type pg from "pg";
 import { family, type Scene } from "../attack-case.ts";
 import { outcomeOf, undone } from "../attempt.ts";
@@ -10,6 +11,9 @@ const NAMES = "Names of other tenants'";
 const DEFINITIONS = "Definitions of";
 const ACTIVITY = "How many tenants there are";
 const ONE_SPACE = "Channels of NOTIFY";
+const LOCKS = "Functions of Postgres lock";
+const TAKES = "What one does can take from all";
+const GOES_ON = "A statement in which Postgres does not look";
 
 /** What the attacker sees differs before and after somebody else did something. */
 async function differs(
@@ -53,6 +57,50 @@ async function collides({ client, theirs }: Scene): Promise<string> {
   }
 }
 
+/** A lock on what is the neighbour's, which outlasts the refusal. */
+async function locksForeign({ client, walled, names }: Scene): Promise<string> {
+  const id = `select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where c.relname = 't' and n.nspname = '${names["neighbour"]}'`;
+  await client.query(`begin; do $$ begin perform nextval((${id})::regclass);
+    exception when others then null; end $$`);
+  try {
+    const held = `select from pg_locks l join pg_stat_activity a using (pid)
+      where l.relation = (${id}) and a.usename = '${names["self"]}'`;
+    return await outcomeOf(walled.root, held);
+  } finally {
+    await client.query("rollback");
+  }
+}
+
+/** An open transaction from which on nothing that dies can be removed. */
+async function keepsDeadRows({ client, walled, names }: Scene): Promise<string> {
+  await client.query("begin isolation level repeatable read; select 1");
+  try {
+    const keeps = `select from pg_stat_activity
+      where usename = '${names["self"]}' and backend_xmin is not null`;
+    return await outcomeOf(walled.root, keeps);
+  } finally {
+    await client.query("rollback");
+  }
+}
+
+/** An expression of many parts, between which Postgres does not look whether it should end. */
+async function goesOn({ attacker, walled }: Scene): Promise<string> {
+  const session = await attacker.connect();
+  const { rows } = await session.query("select pg_backend_pid() as pid");
+  const parts = Array.from({ length: 300 }, () => "md5(s)").join(", ");
+  const row = `select ${parts} from (select repeat('x', 5000000) s offset 0) q offset 0`;
+  const going = session.query(`select count(*) from (${row}) z where z is not null`).catch(String);
+  const ask = `select from pg_stat_activity where pid = ${rows[0].pid} and state = 'active'`;
+  while ((await outcomeOf(walled.root, ask)) === "none") await sleep(5);
+  await sleep(100);
+  await walled.root.query(`select pg_terminate_backend(${rows[0].pid})`);
+  await sleep(200);
+  const outcome = await outcomeOf(walled.root, ask);
+  await going;
+  return outcome;
+}
+
 const inside = "relnamespace = (select oid from pg_namespace where nspname = '{neighbour}')";
 const tableOf = `(select oid from pg_class where relname = 't' and ${inside})`;
 
@@ -60,6 +108,9 @@ export const SHOWN = family(
   "shown",
   { safe: ["some"], documented: NAMES },
   {
+    foreign_locks: { attack: locksForeign, documented: LOCKS },
+    dead_rows: { attack: keepsDeadRows, documented: TAKES },
+    uninterrupted: { attack: goesOn, documented: GOES_ON },
     roles: "select from pg_roles where rolname = '{neighbour}'",
     schemas: "select from pg_namespace where nspname = '{neighbour}'",
     tables: `select from pg_class where relname = 't' and ${inside}`,
