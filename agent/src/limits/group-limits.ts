@@ -18,7 +18,7 @@ const QUOTA_PER_PROMISE = 2;
 /** Least room over what Postgres is sized to: its processes' own memory, and files in the cache. */
 const LEAST_HEADROOM_MIB = 64;
 const HEADROOM_PART = 4;
-/** What one backend may take of the instance's memory; of one of many tenants, so that it takes many. */
+/** What one backend may take of the instance's memory; where many tenants are, it takes several. */
 const BACKEND_PART = 2;
 const SHARED_BACKEND_PART = 8;
 const LEAST_BACKEND_MIB = 64;

@@ -1,4 +1,4 @@
-/** An instance is parked while a client is in the midst of something: it is let finish that first. */
+/** An instance is parked while a client is in the midst of something, which it is let finish. */
 import type { Socket } from "node:net";
 import { encodeMessage, MessageReader } from "@aerodb/postgres";
 import { sleep } from "@aerodb/runtime";

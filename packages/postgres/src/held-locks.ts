@@ -7,7 +7,7 @@ import { databaseFault } from "./database-fault.ts";
 import { POOL_ROLE } from "./names.ts";
 
 export interface HeldLocks {
-  /** How many are sure to fit, and how many that serializable transactions take for what they read. */
+  /** How many are sure to fit, and how many of what serializable transactions have read. */
   readonly capacity: number;
   readonly readCapacity: number;
   /** Sessions of others than the superuser that hold some there. */
