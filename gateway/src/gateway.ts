@@ -64,11 +64,11 @@ export async function startGateway(
   const instances = new Instances({ keys, routes, parking, logger, wakeDeadlineMs });
   const client = controlClient(keys);
   const tls = await openTls(configuration, identity, logger);
-  const parts = { routes, traffic, parking, instances, tls, logger };
+  const { signal } = stopping;
+  const parts = { routes, traffic, parking, instances, tls, logger, signal };
   const { postgres, pooled, closePorts } = await openPorts(configuration, parts);
   const { apiAddress, joinToken, name } = configuration;
   const control = connectControl({ apiAddress, keys });
-  const { signal } = stopping;
   every(CERTIFICATE_MS, () => tls.readAgain(), signal);
   const joining = { directory: home, kind: "gateway", apiAddress, joinToken, name } as const;
   const renewing = keepRenewed({ ...joining, keys, client, logger, signal });
@@ -110,6 +110,7 @@ interface PortParts {
   readonly instances: Instances;
   readonly tls: ServerTls;
   readonly logger: Logger;
+  readonly signal: AbortSignal;
 }
 
 /** The ports of Postgres clients, and the socket that tells who is connected to them. */
@@ -119,6 +120,7 @@ async function openPorts(configuration: GatewayConfiguration, parts: PortParts) 
   const pools = new Pools(routes, { instances, parking, traffic, logger, poolSize, poolWaitMs });
   const cancelKeys = new CancelKeys();
   const connections = new Connections(logger);
+  connections.endIdle(configuration.idleTimeoutMs, parts.signal);
   const shared = {
     ...parts,
     address: configuration.pgListenAddress ?? configuration.listenAddress,

@@ -339,7 +339,7 @@ export class ThrowawayPlatform {
       pgPort: 0,
       pgPooledPort: 0,
       ...{ poolSize: 4, poolClients: 1_000, poolWaitMs: 10_000 },
-      ...{ halfOpenPerSource: 0, ratePerSource: 0, ratePerTenant: 0 },
+      ...{ halfOpenPerSource: 0, ratePerSource: 0, ratePerTenant: 0, idleTimeoutMs: 0 },
       listenAddress: "127.0.0.1",
       baseDomain: "localhost",
       wakeDeadlineMs: 10_000,

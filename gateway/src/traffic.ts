@@ -22,6 +22,8 @@ export class TenantTraffic {
   wakeWaits = 0;
   /** Connections that left their server because it was parked. */
   parks = 0;
+  /** Connections that were ended because they were idle for too long. */
+  idleTimeouts = 0;
   #open = 0;
   #peak = 0;
   /** Time that connections were open, of all together, up to `#sinceMs`. */
@@ -58,6 +60,7 @@ export class TenantTraffic {
       ["transactions", this.transactions],
       ["wake_waits", this.wakeWaits],
       ["parks", this.parks],
+      ["idle_timeouts", this.idleTimeouts],
     ];
   }
 
@@ -70,6 +73,7 @@ export class TenantTraffic {
     this.transactions = 0;
     this.wakeWaits = 0;
     this.parks = 0;
+    this.idleTimeouts = 0;
     this.#peak = this.#open;
     this.#openMs %= SECOND_MS;
   }

@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { encodeErrorResponse, type ServerReport, type SessionSettings } from "@aerodb/postgres";
 import type { ConnectionTraffic } from "../wire/connection-traffic.ts";
-import { type FrameReader, Frames, onlyTypes } from "../wire/frames.ts";
+import { type FrameReader, Frames } from "../wire/frames.ts";
 import {
   CLIENT,
   CLOSE_NOTHING,
@@ -11,33 +11,26 @@ import {
   encodeParse,
   HEAD_BYTES,
   STATEMENT,
-  textAt,
 } from "../wire/messages.ts";
 import { closeSoon, INSTANCE_LOST, type Relay } from "../wire/relay.ts";
 import { UnnamedPortal } from "../wire/unnamed-portal.ts";
+import {
+  bytesNeeded,
+  LOOKS_AT,
+  leavesSomething,
+  MAY_CHANGE,
+  requireText,
+} from "./client-messages.ts";
 import { keyOf } from "./client-settings.ts";
 import type { Pool, Waiting } from "./pool.ts";
 import type { PooledServer } from "./pooled-server.ts";
 import type { Statement } from "./statements.ts";
-
-/** A statement is kept to be prepared elsewhere; longer ones belong into a query. */
-const MOST_PARSE_BYTES = 16 * 1024 * 1024;
-const NAME_BYTES = 1_024;
-const READ_BYTES = 2_048;
-/** What stays in a session without any answer telling of it. */
-const LEAVES_SOMETHING = /\b(temp|temporary|set_config|pg_(try_)?advisory_lock|hold)\b/i;
 
 const PROTOCOL_VIOLATION: ServerReport = {
   severity: "FATAL",
   sqlState: "08P01",
   message: "invalid message on the pooled port",
 };
-
-const LOOKS_AT = onlyTypes(Object.values(CLIENT));
-const MAY_CHANGE = onlyTypes([
-  ...[CLIENT.parse, CLIENT.bind, CLIENT.describe],
-  ...[CLIENT.execute, CLIENT.close],
-]);
 
 export class PooledClient implements Relay, Waiting, FrameReader {
   readonly looksAt = LOOKS_AT;
@@ -93,6 +86,10 @@ export class PooledClient implements Relay, Waiting, FrameReader {
 
   get idle(): boolean {
     return this.#server === undefined && !this.#waits && !this.#leaving;
+  }
+
+  get resting(): boolean {
+    return this.idle;
   }
 
   /** The server that works for it at the moment. */
@@ -160,23 +157,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
   }
 
   needs(type: number, length: number): number {
-    switch (type) {
-      case CLIENT.parse:
-        if (length > MOST_PARSE_BYTES) throw new Error("a statement that is too long");
-        return length;
-      case CLIENT.describe:
-      case CLIENT.close:
-        if (length > NAME_BYTES) throw new Error("a name that is too long");
-        return length;
-      case CLIENT.bind:
-        return Math.min(length, NAME_BYTES);
-      case CLIENT.query:
-        return Math.min(length, READ_BYTES);
-      case CLIENT.execute:
-        return Math.min(length, HEAD_BYTES + 1);
-      default:
-        return HEAD_BYTES;
-    }
+    return bytesNeeded(type, length);
   }
 
   frame(type: number, length: number, start: Buffer): number {
@@ -275,7 +256,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
   }
 
   #noteText(start: Buffer): void {
-    if (LEAVES_SOMETHING.test(start.toString("latin1"))) this.#server?.staysDirty();
+    if (leavesSomething(start)) this.#server?.staysDirty();
   }
 
   /** Returns how much of the message does not go on. */
@@ -391,10 +372,4 @@ function slow(from: Duplex, to: Duplex): void {
   if (from.isPaused()) return;
   from.pause();
   to.once("drain", () => from.resume());
-}
-
-function requireText(message: Buffer, at: number) {
-  const found = textAt(message, at);
-  if (found === undefined) throw new Error("a name without an end");
-  return found;
 }

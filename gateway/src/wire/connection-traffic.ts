@@ -29,6 +29,10 @@ export class ConnectionTraffic {
     this.#tenant.transactions += 1;
   }
 
+  idledOut(): void {
+    this.#tenant.idleTimeouts += 1;
+  }
+
   closed(): void {
     this.#tenant.closed();
   }

@@ -1,8 +1,10 @@
 /** What the ports refuse of one address and of one tenant, and that it is counted. */
+import { sleep } from "@aerodb/runtime";
 import type pg from "pg";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import type { GatewayConfiguration } from "../config.ts";
 import { ThrowawayPlatform, type ThrowawayTenant } from "../throwaway-platform.ts";
+import { Traffic } from "../traffic.ts";
 import { connectRaw, connectTo, everything } from "./fake-client.ts";
 
 let platform: ThrowawayPlatform;
@@ -25,6 +27,17 @@ async function start(changes: Partial<GatewayConfiguration>) {
 }
 
 const login = (port: number) => connectTo(port, acme);
+
+/** What was counted since the last reading. */
+async function stopAndCount(): Promise<Readonly<Record<string, number>>> {
+  const from = platform.control.requests.length;
+  await platform.stopGateway();
+  const kept = new Traffic(`${platform.directory}/gateway/usage.db`);
+  const sent = platform.control.requests.slice(from).flatMap(({ usage }) => usage?.events ?? []);
+  const events = [...sent, ...kept.eventsAfter(0n, 100)];
+  kept.close();
+  return Object.fromEntries(events.map(({ meter, value }) => [meter, Number(value)]));
+}
 
 const TOO_MANY = { code: "53300", severity: "FATAL" };
 
@@ -68,14 +81,7 @@ test("what was opened, refused and carried is counted, through either port", asy
     if (port === pgPooledPort) await expect(login(port)).rejects.toMatchObject(TOO_MANY);
     await client.end();
   }
-  const from = platform.control.requests.length;
-  await platform.stopGateway();
-  const { Traffic } = await import("../traffic.ts");
-  const kept = new Traffic(`${platform.directory}/gateway/usage.db`);
-  const sent = platform.control.requests.slice(from).flatMap(({ usage }) => usage?.events ?? []);
-  const events = [...sent, ...kept.eventsAfter(0n, 100)];
-  kept.close();
-  const counted = Object.fromEntries(events.map(({ meter, value }) => [meter, Number(value)]));
+  const counted = await stopAndCount();
   expect(counted).toMatchObject({
     connections_opened: 2,
     connections_refused: 1,
@@ -84,4 +90,25 @@ test("what was opened, refused and carried is counted, through either port", asy
   });
   expect(counted["egress_bytes"]).toBeGreaterThan(20_000);
   expect(counted["ingress_bytes"]).toBeGreaterThan(50);
+});
+
+test("who is idle outside of a transaction for too long is ended with a reason, and counted", async () => {
+  const { pgPort, pgPooledPort } = await start({ idleTimeoutMs: 600 });
+  for (const port of [pgPort, pgPooledPort]) {
+    const idle = await login(port);
+    const ended = new Promise((resolve) => idle.on("error", resolve));
+    const busy = await login(port);
+    const within = await login(port);
+    await within.query("begin");
+    const over = ended.then(() => true);
+    while (!(await Promise.race([over, sleep(50)]))) await busy.query("select 1");
+    expect(await ended).toMatchObject({
+      ...{ code: "57P05", severity: "FATAL" },
+      message: expect.stringContaining("idle for 0.6 s outside of a transaction"),
+    });
+    await busy.query("select pg_sleep(1)");
+    await within.query("commit");
+    await Promise.all([busy.end(), within.end()]);
+  }
+  expect((await stopAndCount())["idle_timeouts"]).toBe(2);
 });

@@ -15,6 +15,8 @@ export interface Relay {
   readonly ended: Promise<void>;
   /** Whether all that the client asked is answered: then a message may be put in. */
   readonly idle: boolean;
+  /** Whether it is idle with a server at hand, outside of a transaction. */
+  readonly resting: boolean;
   /** Whether it waits for its instance to be back. */
   readonly parked: boolean;
   readonly traffic: ConnectionTraffic;
@@ -80,6 +82,10 @@ export class DirectRelay implements Relay, FrameReader {
 
   get idle(): boolean {
     return this.#server === undefined || this.#atRest;
+  }
+
+  get resting(): boolean {
+    return this.#server !== undefined && this.#atRest && this.#outside && !this.#clientLeft;
   }
 
   get parked(): boolean {
