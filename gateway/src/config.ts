@@ -30,6 +30,11 @@ const schema = z.object({
   poolClients: z.coerce.number().int().min(1).max(1_000_000).default(2_000),
   /** How long a client of the pooled port waits for a server. */
   poolWaitMs: z.coerce.number().int().min(100).max(300_000).default(10_000),
+  /**
+   * Directory of gateways on this machine that listen on the same Postgres ports. Without it a port
+   * that is taken is refused.
+   */
+  siblingsDirectory: z.string().min(1).optional(),
   listenAddress: z.string().default("127.0.0.1"),
   /** Only where the two listeners differ. */
   restListenAddress: z.string().optional(),

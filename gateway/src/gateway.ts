@@ -15,8 +15,10 @@ import { listenForRest } from "./rest/server.ts";
 import { type RouteStream, watchRoutes } from "./route-stream.ts";
 import { RouteTable } from "./routes.ts";
 import { ServerTls } from "./server-tls.ts";
+import { Siblings } from "./siblings.ts";
 import { Traffic } from "./traffic.ts";
 import { CancelKeys } from "./wire/cancel-keys.ts";
+import { CancelRequests } from "./wire/cancel-requests.ts";
 import { Connections } from "./wire/connections.ts";
 import { serveDirectly } from "./wire/direct-session.ts";
 import { Instances } from "./wire/instances.ts";
@@ -118,7 +120,9 @@ async function openPorts(configuration: GatewayConfiguration, parts: PortParts) 
   const { routes, traffic, parking, instances, logger } = parts;
   const { home, poolSize, poolWaitMs, poolClients } = configuration;
   const pools = new Pools(routes, { instances, parking, traffic, logger, poolSize, poolWaitMs });
-  const cancelKeys = new CancelKeys();
+  const siblings = siblingsOf(configuration, logger);
+  const cancelKeys = new CancelKeys(siblings?.number);
+  const cancels = new CancelRequests({ keys: cancelKeys, instances, siblings });
   const connections = new Connections(logger);
   connections.endIdle(configuration.idleTimeoutMs, parts.signal);
   const shared = {
@@ -128,7 +132,7 @@ async function openPorts(configuration: GatewayConfiguration, parts: PortParts) 
     mockSecret: mockSecret(home),
     handshakeDeadlineMs: configuration.handshakeDeadlineMs,
     ...{ sessions: new TenantSessions(routes), limits: new Limits(configuration) },
-    ...{ cancelKeys, connections },
+    ...{ cancels, connections, sharesPort: siblings !== undefined },
   };
   const listen = (which: "pg" | "pg-pooled", port: number, serve: Serve) => {
     const portName = which === "pg" ? "session" : "pooled";
@@ -138,13 +142,21 @@ async function openPorts(configuration: GatewayConfiguration, parts: PortParts) 
   const postgres = await listen("pg", configuration.pgPort, directly);
   const inTurn = servePooled({ pools, cancelKeys, traffic, poolClients });
   const pooled = await listen("pg-pooled", configuration.pgPooledPort, inTurn);
-  const closeAdmin = await openAdminSocket(home, connections, logger);
+  const closeAdmin = await openAdminSocket({ ...parts, home, connections, cancels });
   const closePorts = async () => {
     await Promise.all([postgres.close(), pooled.close()]);
     pools.close();
     await closeAdmin();
+    siblings?.leave();
   };
   return { postgres, pooled, closePorts };
+}
+
+function siblingsOf(
+  { siblingsDirectory: directory, home }: GatewayConfiguration,
+  logger: Logger,
+): Siblings | undefined {
+  return directory === undefined ? undefined : Siblings.join(directory, home, logger);
 }
 
 function openTls(

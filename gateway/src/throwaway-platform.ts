@@ -54,6 +54,7 @@ import {
 } from "@grpc/grpc-js";
 import type { GatewayConfiguration } from "./config.ts";
 import { type Gateway, startGateway } from "./gateway.ts";
+import { throwawayIdentity } from "./throwaway-identity.ts";
 
 const ROOT_PASSWORD = "root-password-of-a-throwaway-instance-000";
 
@@ -273,21 +274,8 @@ export class ThrowawayPlatform {
   static async start(): Promise<ThrowawayPlatform> {
     const directory = await throwawayDirectory();
     const authority = await openCertificateAuthority(join(directory, "ca"));
-    const id = newId("gtw");
-    const issued = await authority.issue({
-      peer: { kind: "gateway", id },
-      dnsNames: [],
-      ipAddresses: [],
-      validForDays: 1,
-    });
+    const identity = await throwawayIdentity(authority);
     const instance = await ThrowawayInstance.start(directory);
-    const identity = {
-      kind: "gateway",
-      id,
-      ...issued,
-      caCertificate: authority.certificate,
-      linkAddress: "127.0.0.1:0",
-    } as const;
     const platform = new ThrowawayPlatform(directory, authority, instance, identity);
     await platform.control.listen(authority);
     await platform.edge.listen(authority);
@@ -330,7 +318,11 @@ export class ThrowawayPlatform {
     };
   }
 
-  async startGateway(changes: Partial<GatewayConfiguration> = {}): Promise<Gateway> {
+  /** The platform's gateway, or with another identity one beside it. */
+  async startGateway(
+    changes: Partial<GatewayConfiguration> = {},
+    identity = this.identity,
+  ): Promise<Gateway> {
     const configuration: GatewayConfiguration = {
       home: join(this.directory, "gateway"),
       apiAddress: "127.0.0.1:1",
@@ -350,8 +342,9 @@ export class ThrowawayPlatform {
     };
     const linkAddress = `127.0.0.1:${this.control.port}`;
     const logger = createLogger("gateway", configuration.logLevel);
-    this.gateway = await startGateway(configuration, { ...this.identity, linkAddress }, logger);
-    return this.gateway;
+    const gateway = await startGateway(configuration, { ...identity, linkAddress }, logger);
+    if (identity === this.identity) this.gateway = gateway;
+    return gateway;
   }
 
   /** Resolves once the gateway has acknowledged a generation. */

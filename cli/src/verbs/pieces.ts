@@ -45,6 +45,7 @@ const GATEWAY: readonly Flag[] = [
   ["--pg-port <port>", "where Postgres clients connect (default: 6432)"],
   ["--pg-pooled-port <port>", "and where they take turns with a few servers (default: 6543)"],
   ["--pool-size <servers>", "how many servers of a tenant they share at most (default: 32)"],
+  ["--siblings-directory <directory>", "shared by gateways on the same Postgres ports"],
   ["--listen-address <address>", "which address to listen on (default: 127.0.0.1)"],
   ["--base-domain <domain>", "what tenants' host names end with (default: localhost)"],
   ["--tls-certificate <file>", "certificate chain of the Postgres port (PEM), watched"],

@@ -16,17 +16,27 @@ export interface CancelTarget {
 /** What works for a client at the moment, if anything does. */
 type FindTarget = () => CancelTarget | undefined;
 
-const LARGEST_PROCESS_ID = 2 ** 31 - 1;
+/** A process id is a positive number of 31 bits; the first few say which gateway made the key. */
+const RANDOM_IDS = 2 ** 25;
+/** The number of a gateway that shares its ports with others. One that does not has 0. */
+export const LARGEST_NUMBER = 63;
 /** How long a secret is: in protocol 3.0 there is no choice. */
 const SECRET_BYTES = { old: 4, new: 32 };
 
 export class CancelKeys {
   readonly #targets = new Map<string, FindTarget>();
+  readonly #number: number;
+
+  /** `number`: of this gateway among those that share its ports. */
+  constructor(number = 0) {
+    this.#number = number;
+  }
 
   /** Makes a key, as a minor of the protocol has them. */
   register(find: FindTarget, minor: number): BackendKey {
     const secret = randomBytes(minor === 0 ? SECRET_BYTES.old : SECRET_BYTES.new);
-    const key = { processId: randomInt(1, LARGEST_PROCESS_ID), secret };
+    const processId = this.#number * RANDOM_IDS + randomInt(1, RANDOM_IDS);
+    const key = { processId, secret };
     this.#targets.set(nameOf(key), find);
     return key;
   }
@@ -38,6 +48,11 @@ export class CancelKeys {
   forget(key: BackendKey): void {
     this.#targets.delete(nameOf(key));
   }
+}
+
+/** Number of the gateway that made a key. */
+export function numberIn({ processId }: BackendKey): number {
+  return Math.floor(Math.max(0, processId) / RANDOM_IDS);
 }
 
 function nameOf(key: BackendKey): string {

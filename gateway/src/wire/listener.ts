@@ -12,6 +12,8 @@ import { openSession, type SessionSettings } from "./session.ts";
 export interface ListenerSettings extends SessionSettings {
   readonly port: number;
   readonly address: string;
+  /** Whether others of this user may listen on the port too: the kernel chooses among them. */
+  readonly sharesPort: boolean;
   /** What a connection is secured with that comes now. */
   readonly tls: Pick<ServerTls, "shown">;
   /**
@@ -138,11 +140,12 @@ function isExpected(error: unknown): boolean {
 
 function listen(
   server: Server,
-  { port, address }: Pick<ListenerSettings, "port" | "address">,
+  { port, address, sharesPort }: Pick<ListenerSettings, "port" | "address" | "sharesPort">,
 ): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
-    server.listen({ port, host: address, backlog: BACKLOG }, () => {
+    const where = { port, host: address, backlog: BACKLOG, reusePort: sharesPort };
+    server.listen(where, () => {
       server.off("error", reject);
       const bound = server.address();
       resolve(typeof bound === "object" && bound !== null ? bound.port : port);

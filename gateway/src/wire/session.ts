@@ -17,12 +17,11 @@ import type { RouteTable } from "../routes.ts";
 import type { ShownCertificate } from "../server-tls.ts";
 import type { Traffic } from "../traffic.ts";
 import { authenticate, credentialsRefused } from "./authentication.ts";
-import type { CancelKeys } from "./cancel-keys.ts";
+import type { CancelRequests } from "./cancel-requests.ts";
 import type { ConnectionFacts, Connections } from "./connections.ts";
 import { withDeadline } from "./deadline.ts";
 import { destinationOf } from "./destination.ts";
 import { type Opening, shakeHands } from "./handshake.ts";
-import type { Instances } from "./instances.ts";
 import type { Limits } from "./limits.ts";
 import type { Peer } from "./peer.ts";
 import { refusalOf } from "./refusals.ts";
@@ -33,9 +32,8 @@ import type { TenantSession, TenantSessions } from "./tenant-sessions.ts";
 /** What every session of a listener shares. */
 export interface SessionSettings {
   readonly routes: RouteTable;
-  readonly instances: Instances;
   readonly sessions: TenantSessions;
-  readonly cancelKeys: CancelKeys;
+  readonly cancels: CancelRequests;
   readonly baseDomain: string;
   readonly mockSecret: Uint8Array;
   /** How long a client may take to say who it is. */
@@ -84,16 +82,10 @@ export async function openSession(
     case "refused":
       opening.stream.end(encodeErrorResponse(opening.report));
       return undefined;
-    case "cancel": {
-      const target = settings.cancelKeys.find(opening.key);
-      // Like Postgres, say nothing either way.
-      if (target !== undefined) {
-        const release = target.reserve?.();
-        await settings.instances.cancel(target, signal).finally(release);
-      }
+    case "cancel":
+      await settings.cancels.take(opening.key, signal);
       opening.stream.end();
       return undefined;
-    }
     case "startup":
       return start(opening, settings, signal);
   }
