@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { controlClient, HeldKeys, type Identity, keepRenewed } from "@aerodb/identity";
 import { Fault } from "@aerodb/model";
-import { every, type Logger } from "@aerodb/runtime";
+import { every, type Logger, monotonicMs, sleep } from "@aerodb/runtime";
 import { openAdminSocket } from "./admin-socket.ts";
 import type { GatewayConfiguration } from "./config.ts";
 import { Parking } from "./parking.ts";
@@ -31,6 +31,12 @@ const VERSION = "0.1.0";
 const MOCK_SECRET_BYTES = 32;
 /** How soon a certificate that was renewed is shown. */
 const CERTIFICATE_MS = 60_000;
+/** How long control is waited for by a gateway that knows routes, and by one that knows none. */
+const ROUTES_MS = 5_000;
+const FIRST_ROUTES_MS = 30_000;
+const ROUTES_STEP_MS = 25;
+
+const DRAINS = "The gateway is being stopped: it takes no connections, and lets transactions end.";
 
 /** What is wrong with a port, and what to do, by the error of listening. */
 const PORT_TROUBLE: Readonly<Record<string, string>> = {
@@ -68,22 +74,32 @@ export async function startGateway(
   const tls = await openTls(configuration, identity, logger);
   const { signal } = stopping;
   const parts = { routes, traffic, parking, instances, tls, logger, signal };
-  const { postgres, pooled, closePorts } = await openPorts(configuration, parts);
   const { apiAddress, joinToken, name } = configuration;
   const control = connectControl({ apiAddress, keys });
   every(CERTIFICATE_MS, () => tls.readAgain(), signal);
   const joining = { directory: home, kind: "gateway", apiAddress, joinToken, name } as const;
   const renewing = keepRenewed({ ...joining, keys, client, logger, signal });
   const stream = watchRoutes({ client, routes, traffic, version: VERSION, logger, signal });
+  let ports: Ports | undefined;
+  let draining = false;
   const rest = await portOr("rest", configuration.restPort, () =>
     listenForRest({
       port: configuration.restPort,
       address: configuration.restListenAddress ?? configuration.listenAddress,
       control,
-      ownReasonsNotReady: () => reasonsNotReady([postgres, pooled], stream),
+      ownReasonsNotReady: () => (draining ? [DRAINS] : reasonsNotReady(ports, stream)),
       logger,
     }),
   );
+  try {
+    if (configuration.siblingsDirectory !== undefined) await untilRoutesKnown(routes, stream);
+    ports = await openPorts(configuration, parts);
+  } catch (error) {
+    stopping.abort();
+    await rest.close();
+    throw error;
+  }
+  const { postgres, pooled, closePorts } = ports;
   return {
     restPort: rest.port,
     pgPort: postgres.port,
@@ -91,7 +107,9 @@ export async function startGateway(
     caFile: tls.caFile,
     readAgain: () => tls.readAgain(),
     async stop() {
-      await Promise.all([rest.close(), closePorts()]);
+      draining = true;
+      await closePorts();
+      await rest.close();
       traffic.read();
       stopping.abort();
       await Promise.all([stream.ended, renewing.ended]);
@@ -115,8 +133,35 @@ interface PortParts {
   readonly signal: AbortSignal;
 }
 
+/**
+ * Where others listen on its ports, a gateway is asked as soon as it does: before, it learns who is
+ * where. With control away it serves from the table that it has; one without a table does not.
+ */
+async function untilRoutesKnown(routes: RouteTable, stream: RouteStream): Promise<void> {
+  const startedMs = monotonicMs();
+  while (!stream.connected) {
+    const waitedMs = monotonicMs() - startedMs;
+    if (routes.generation > 0n && waitedMs > ROUTES_MS) return;
+    if (waitedMs > FIRST_ROUTES_MS) {
+      const seconds = FIRST_ROUTES_MS / 1_000;
+      throw new Fault(
+        "UNAVAILABLE",
+        `Control has not said within ${seconds} s where tenants are, and clients that other ` +
+          "gateways would serve come to this one: see that control runs, and start it again.",
+      );
+    }
+    await sleep(ROUTES_STEP_MS);
+  }
+}
+
+interface Ports {
+  readonly postgres: PostgresListener;
+  readonly pooled: PostgresListener;
+  readonly closePorts: () => Promise<void>;
+}
+
 /** The ports of Postgres clients, and the socket that tells who is connected to them. */
-async function openPorts(configuration: GatewayConfiguration, parts: PortParts) {
+async function openPorts(configuration: GatewayConfiguration, parts: PortParts): Promise<Ports> {
   const { routes, traffic, parking, instances, logger } = parts;
   const { home, poolSize, poolWaitMs, poolClients } = configuration;
   const pools = new Pools(routes, { instances, parking, traffic, logger, poolSize, poolWaitMs });
@@ -131,6 +176,7 @@ async function openPorts(configuration: GatewayConfiguration, parts: PortParts) 
     baseDomain: configuration.baseDomain,
     mockSecret: mockSecret(home),
     handshakeDeadlineMs: configuration.handshakeDeadlineMs,
+    drainMs: configuration.drainMs,
     ...{ sessions: new TenantSessions(routes), limits: new Limits(configuration) },
     ...{ cancels, connections, sharesPort: siblings !== undefined },
   };
@@ -144,6 +190,7 @@ async function openPorts(configuration: GatewayConfiguration, parts: PortParts) 
   const pooled = await listen("pg-pooled", configuration.pgPooledPort, inTurn);
   const closeAdmin = await openAdminSocket({ ...parts, home, connections, cancels });
   const closePorts = async () => {
+    pools.drain();
     await Promise.all([postgres.close(), pooled.close()]);
     pools.close();
     await closeAdmin();
@@ -169,9 +216,9 @@ function openTls(
   return ServerTls.open({ home, gatewayId, baseDomain, ...files }, logger);
 }
 
-function reasonsNotReady(listeners: readonly PostgresListener[], stream: RouteStream): string[] {
+function reasonsNotReady(ports: Ports | undefined, stream: RouteStream): string[] {
   const reasons = [];
-  const accepting = listeners.every((listener) => listener.accepting);
+  const accepting = ports?.postgres.accepting === true && ports.pooled.accepting;
   if (!accepting) reasons.push("A Postgres port of the gateway does not accept connections.");
   if (!stream.connected) reasons.push("The gateway does not hear from control where tenants are.");
   return reasons;

@@ -330,7 +330,7 @@ export class ThrowawayPlatform {
       restPort: 0,
       pgPort: 0,
       pgPooledPort: 0,
-      ...{ poolSize: 4, poolClients: 1_000, poolWaitMs: 10_000 },
+      ...{ poolSize: 4, poolClients: 1_000, poolWaitMs: 10_000, drainMs: 500 },
       ...{ halfOpenPerSource: 0, ratePerSource: 0, ratePerTenant: 0, idleTimeoutMs: 0 },
       listenAddress: "127.0.0.1",
       baseDomain: "localhost",

@@ -36,8 +36,6 @@ export interface Waiting extends Holder {
   denied(report: ServerReport): void;
 }
 
-/** Servers that nobody needed for so long are given back. */
-const IDLE_MS = 30_000;
 /** How many of the free ones are looked at for one that has the client's settings. */
 const LOOKED_AT = 8;
 
@@ -123,9 +121,9 @@ export class Pool {
     this.#waiting.delete(client);
   }
 
-  /** Gives back what nobody has used for a while. */
-  trim(): void {
-    const most = monotonicMs() - IDLE_MS;
+  /** Gives back what nobody has used for so long. */
+  trim(idleMs: number): void {
+    const most = monotonicMs() - idleMs;
     // The one that was free longest is first. Whoever comes meanwhile must not get what ends.
     const kept = this.#free.findIndex(({ idleSinceMs }) => idleSinceMs >= most);
     for (const server of this.#free.splice(0, kept < 0 ? Number.POSITIVE_INFINITY : kept))

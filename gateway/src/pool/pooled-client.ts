@@ -51,6 +51,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
   #early: Buffer[] = [];
   #waits = false;
   #leaving = false;
+  #farewell: ServerReport | undefined;
 
   constructor(
     stream: Socket,
@@ -102,6 +103,11 @@ export class PooledClient implements Relay, Waiting, FrameReader {
     this.#leave();
   }
 
+  endAtRest(report: ServerReport): void {
+    this.#farewell = report;
+    if (this.idle) this.end(report);
+  }
+
   /** Bytes that came before this did. */
   unshift(bytes: Buffer): void {
     if (bytes.length > 0) this.#take(bytes);
@@ -134,6 +140,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
     this.#server = undefined;
     server.leave();
     if (this.#leaving) this.#close();
+    else if (this.#farewell !== undefined) this.end(this.#farewell);
   }
 
   answered(failed: boolean): void {

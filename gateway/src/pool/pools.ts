@@ -7,6 +7,8 @@ import { SHUTTING_DOWN } from "../wire/listener.ts";
 import { Pool, type PoolSettings } from "./pool.ts";
 
 const TRIM_MS = 5_000;
+/** Servers that nobody needed for so long are given back. */
+const IDLE_MS = 30_000;
 const CHANGED: ServerReport = {
   severity: "FATAL",
   sqlState: "57P01",
@@ -17,6 +19,7 @@ export class Pools {
   readonly #settings: PoolSettings;
   readonly #byTenant = new Map<string, Pool[]>();
   readonly #stopping = new AbortController();
+  #idleMs = IDLE_MS;
 
   constructor(routes: Pick<RouteTable, "onRoute">, settings: PoolSettings) {
     this.#settings = settings;
@@ -32,6 +35,12 @@ export class Pools {
     const pool = new Pool(route, keys, this.#settings);
     this.#byTenant.set(route.tenantId, [...pools, pool]);
     return pool;
+  }
+
+  /** Keeps no servers for clients to come: the tenant may need its connections elsewhere. */
+  drain(): void {
+    this.#idleMs = 0;
+    this.#trim();
   }
 
   close(): void {
@@ -51,7 +60,7 @@ export class Pools {
 
   #trim(): void {
     for (const [tenantId, pools] of this.#byTenant) {
-      for (const pool of pools) pool.trim();
+      for (const pool of pools) pool.trim(this.#idleMs);
       const [kept, unused] = [pools.filter(isUsed), pools.filter((pool) => !isUsed(pool))];
       for (const pool of unused) pool.close(SHUTTING_DOWN);
       this.#keep(tenantId, kept);

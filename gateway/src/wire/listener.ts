@@ -14,6 +14,8 @@ export interface ListenerSettings extends SessionSettings {
   readonly address: string;
   /** Whether others of this user may listen on the port too: the kernel chooses among them. */
   readonly sharesPort: boolean;
+  /** How long transactions may go on once the port is closed. */
+  readonly drainMs: number;
   /** What a connection is secured with that comes now. */
   readonly tls: Pick<ServerTls, "shown">;
   /**
@@ -25,7 +27,10 @@ export interface ListenerSettings extends SessionSettings {
 export interface PostgresListener {
   readonly port: number;
   readonly accepting: boolean;
-  /** Accepts no more, and ends the sessions: those at rest with a reason, others after a grace. */
+  /**
+   * Accepts no more, ends each session when it is outside of a transaction, and those that are not
+   * when their time is over.
+   */
   close(): Promise<void>;
 }
 
@@ -35,7 +40,11 @@ const KEEP_ALIVE_MS = 60_000;
 const MOST_STRANGERS = 2_000;
 const BACKLOG = 1_024;
 const GRACE_MS = 500;
-const GRACE_STEP_MS = 25;
+const DRAIN_STEP_MS = 25;
+/** Who has just come and asked nothing yet is about to. */
+const ARRIVAL_MS = 1_000;
+/** How long a moment is waited for in which nobody comes. */
+const QUIET_MS = 100;
 
 export const SHUTTING_DOWN: ServerReport = {
   severity: "FATAL",
@@ -61,6 +70,8 @@ export async function listenForPostgres(settings: ListenerSettings): Promise<Pos
       return server.listening;
     },
     async close() {
+      // What the kernel has accepted and we have not is lost: to a port that is shared people come.
+      if (settings.sharesPort) await doors.untilQuiet();
       const closed = new Promise((resolve) => server.close(resolve));
       await doors.close();
       await closed;
@@ -72,7 +83,10 @@ export async function listenForPostgres(settings: ListenerSettings): Promise<Pos
 class Doors {
   readonly #settings: ListenerSettings;
   readonly #strangers = new Map<Socket, AbortController>();
-  readonly #sessions = new Set<Relay>();
+  /** With when they were opened. */
+  readonly #sessions = new Map<Relay, number>();
+  readonly #sockets = new Set<Socket>();
+  #admitted = 0;
 
   constructor(settings: ListenerSettings) {
     this.#settings = settings;
@@ -81,6 +95,9 @@ class Doors {
   async admit(socket: Socket): Promise<void> {
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
     socket.on("error", () => undefined);
+    this.#admitted += 1;
+    this.#sockets.add(socket);
+    socket.once("close", () => this.#sockets.delete(socket));
     const { limits } = this.#settings;
     const address = socket.remoteAddress ?? "";
     const full = this.#strangers.size >= MOST_STRANGERS ? TOO_MANY : undefined;
@@ -116,20 +133,41 @@ class Doors {
       return;
     }
     const { ended } = session;
-    this.#sessions.add(session);
+    this.#sessions.set(session, monotonicMs());
     await ended;
     this.#sessions.delete(session);
   }
 
-  async close(): Promise<void> {
-    for (const ending of this.#strangers.values()) ending.abort();
-    const deadline = monotonicMs() + GRACE_MS;
-    while ([...this.#sessions].some(({ idle }) => !idle) && monotonicMs() < deadline) {
-      await sleep(GRACE_STEP_MS);
+  /** Resolves when nobody has come for a moment. */
+  async untilQuiet(): Promise<void> {
+    const deadline = monotonicMs() + QUIET_MS;
+    for (let before = -1; before !== this.#admitted && monotonicMs() < deadline; ) {
+      before = this.#admitted;
+      await sleep(1);
     }
-    const sessions = [...this.#sessions];
+  }
+
+  async close(): Promise<void> {
+    const deadline = monotonicMs() + this.#settings.drainMs;
+    while (this.#sessions.size + this.#strangers.size > 0 && monotonicMs() < deadline) {
+      this.#askToLeave();
+      await sleep(DRAIN_STEP_MS);
+    }
+    for (const ending of this.#strangers.values()) ending.abort();
+    const sessions = [...this.#sessions.keys()];
+    const { logger } = this.#settings;
+    if (sessions.length > 0) logger.info({ sessions: sessions.length }, "ends who is left");
     for (const session of sessions) session.end(SHUTTING_DOWN);
     await Promise.race([Promise.all(sessions.map(({ ended }) => ended)), sleep(GRACE_MS)]);
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #askToLeave(): void {
+    const newMs = monotonicMs() - ARRIVAL_MS;
+    for (const [session, openedMs] of this.#sessions) {
+      if (session.traffic.transactions === 0 && openedMs > newMs) continue;
+      session.endAtRest(SHUTTING_DOWN);
+    }
   }
 }
 

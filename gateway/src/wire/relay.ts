@@ -22,10 +22,14 @@ export interface Relay {
   readonly traffic: ConnectionTraffic;
   /** Ends the session, with a reason when the client is at a point where it can read one. */
   end(report: ServerReport): void;
+  /** Ends it with a reason at the first moment at which no transaction is open. */
+  endAtRest(report: ServerReport): void;
 }
 
 /** How long a client that does not read is waited for once the server is gone. */
 const LAST_BYTES_MS = 10_000;
+/** How long one is heard that was told goodbye: bytes left unread would break the connection. */
+const LAST_WORDS_MS = 500;
 const READY_BYTES = 6;
 const OUTSIDE_OF_TRANSACTION = 0x49;
 const LOOKS_AT = onlyTypes([SERVER.ready, SERVER.copyIn, SERVER.error]);
@@ -58,6 +62,7 @@ export class DirectRelay implements Relay, FrameReader {
   #serverWaits = false;
   #clientLeft = false;
   #taking: ((server: Duplex) => void) | undefined;
+  #farewell: ServerReport | undefined;
 
   constructor(client: Socket, traffic: ConnectionTraffic) {
     this.#client = client;
@@ -169,6 +174,11 @@ export class DirectRelay implements Relay, FrameReader {
     else server.destroy();
   }
 
+  endAtRest(report: ServerReport): void {
+    this.#farewell = report;
+    this.#leaveAtRest();
+  }
+
   needs(type: number, length: number): number {
     return type === SERVER.ready ? Math.min(length, READY_BYTES) : HEAD_BYTES;
   }
@@ -201,6 +211,12 @@ export class DirectRelay implements Relay, FrameReader {
       this.#server?.destroy();
     }
     if (this.#taking !== undefined) this.#giveServer();
+    if (this.#farewell !== undefined) this.#leaveAtRest();
+  }
+
+  #leaveAtRest(): void {
+    const report = this.#farewell;
+    if (report !== undefined && (this.resting || this.parked)) this.end(report);
   }
 
   #giveServer(): void {
@@ -239,9 +255,23 @@ export class DirectRelay implements Relay, FrameReader {
   }
 }
 
-/** Lets a client have what is on its way, for a while, and closes. */
+/**
+ * Lets a client have what is on its way, for a while, and closes. What it says meanwhile is read:
+ * closed with something unread, a connection is broken, and the client may not see the reason.
+ */
 export function closeSoon(client: Socket): void {
-  const cancel = after(LAST_BYTES_MS, () => client.destroy());
-  client.once("close", cancel);
-  client.destroySoon();
+  if (!client.writableEnded) {
+    const cancel = after(LAST_BYTES_MS, () => client.destroy());
+    client.once("close", cancel);
+  }
+  if (client.readableEnded) {
+    client.destroySoon();
+    return;
+  }
+  if (client.writableEnded) return;
+  client.end(() => {
+    const cancel = after(LAST_WORDS_MS, () => client.destroy());
+    client.once("end", () => client.destroy()).once("close", cancel);
+  });
+  client.resume();
 }
