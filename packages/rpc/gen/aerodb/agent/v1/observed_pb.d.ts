@@ -381,7 +381,7 @@ export declare type UsageEvent = Message<"aerodb.agent.v1.UsageEvent"> & {
   /**
    * What was measured: `storage_bytes` by agents; by gateways `connections_opened`,
    * `connections_refused`, `connections_peak`, `connection_seconds`, `egress_bytes`, `ingress_bytes`,
-   * `transactions`, `wake_waits` and `parks`.
+   * `transactions`, `wake_waits`, `parks` and `idle_timeouts`.
    *
    * @generated from field: string meter = 2;
    */
