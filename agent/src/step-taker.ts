@@ -1,6 +1,6 @@
 /** Does what `reconcile-host.ts` decided, and notes in the state what came of it. */
 
-import type { InstanceId } from "@aerodb/model";
+import { Fault, type InstanceId } from "@aerodb/model";
 import { acceptSettings } from "@aerodb/postgres";
 import { failpoint, type Logger, monotonicMs } from "@aerodb/runtime";
 import type { DesiredTenant } from "./desired.ts";
@@ -147,7 +147,7 @@ export class StepTaker {
     const role = { tenantId, verifier, connectionLimit, extensions, dedicated: step.dedicated };
     if (step.kind === "suspend_tenant") {
       await failpoint("agent.tenant.suspend");
-      await tenants.suspend(step.instance, role);
+      if (!(await this.#suspend(step, role))) return state.stopped(step.instance.id);
       await failpoint("agent.tenant.suspended");
     } else {
       await failpoint("agent.tenant.ensure");
@@ -157,6 +157,28 @@ export class StepTaker {
       await this.#ports.admit?.(step.instance, step.tenant, hasRole === true && schema === true);
     }
     state.ensured(step.instance, step.tenant);
+  }
+
+  /**
+   * False when its sessions did not end, for there are statements that Postgres does not interrupt:
+   * a server that is its alone was ended with them, and is started again.
+   */
+  async #suspend(
+    { instance, dedicated }: TenantStep & { readonly dedicated: boolean },
+    role: Parameters<TenantKeeper["suspend"]>[1],
+  ): Promise<boolean> {
+    const { driver, tenants, logger } = this.#ports;
+    try {
+      await tenants.suspend(instance, role);
+      return true;
+    } catch (error) {
+      const stubborn = error instanceof Fault && error.code === "OPERATION_TIMED_OUT";
+      if (!dedicated || !stubborn) throw error;
+      logger.warn({ instance: instance.id }, "ends a server whose sessions do not end");
+      await tenants.leave(instance);
+      await driver.stop(instance.id, "immediate");
+      return false;
+    }
   }
 }
 

@@ -33,6 +33,8 @@ import type { TenantKeeper } from "./tenant-keeper.ts";
 
 /** Sessions at once in one instance: tenants are made this many at a time. */
 const WIDTH = 4;
+/** After that a server that is one tenant's alone can be ended with its sessions. */
+const DEDICATED_PATIENCE_MS = 1_000;
 /** Policies do not bind the owners of tables, who could not COPY into them or dump them then. */
 const FORCED = false;
 
@@ -84,7 +86,8 @@ export class TenantsInInstances implements TenantKeeper {
     tenant: TenantRole & { readonly dedicated: boolean },
   ): Promise<void> {
     const pool = await this.#walled(instance);
-    return pool.use((session) => suspendTenant(session, tenant));
+    const patience = tenant.dedicated ? { deadlineMs: DEDICATED_PATIENCE_MS } : {};
+    return pool.use((session) => suspendTenant(session, tenant, patience));
   }
 
   async prove(

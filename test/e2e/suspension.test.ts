@@ -1,5 +1,6 @@
 /** A tenant that is refused service, and gets it back, as its clients see it. */
 import { once } from "node:events";
+import { sleep } from "@aerodb/runtime";
 import type pg from "pg";
 import { beforeAll, describe, expect, test } from "vitest";
 import { openInstanceOf, roleOf, sessionsOf } from "../inside-instances.ts";
@@ -143,4 +144,20 @@ test("the command line suspends and reinstates, and its exit codes tell", async 
   expect(back.stdout).toContain("active");
   const nobody = await platform().cli(["tenants", "reinstate", "nobody"]);
   expect(nobody.code).toBe(3);
+});
+
+test("a statement that Postgres does not interrupt ends with the server that is its tenant's", async () => {
+  const tenant = await platform().createTenant({ name: "stubborn-co", plan: "pro" });
+  const client = await platform().connect(tenant.connection.uri);
+  const parts = Array.from({ length: 1_600 }, () => "md5(s)").join(", ");
+  const row = `select ${parts} from (select repeat('x', 20000000) s offset 0) q offset 0`;
+  await client.query(`prepare burn as select count(*) from (${row}) z where z is not null`);
+  const ended = client.query("execute burn").then(() => "served", String);
+  await sleep(1_000); // It is planned, and at work.
+  const answer = await suspend(tenant);
+  expect(answer).toMatchObject({ status: 200, body: { status: "suspended" } });
+  expect(await ended).not.toBe("served");
+  await expectRefused(tenant);
+  expect((await reinstate(tenant)).status).toBe(200);
+  expect(await queryOnce(tenant.connection.uri, "select 1 as one")).toEqual([{ one: 1 }]);
 });
