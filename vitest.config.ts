@@ -15,6 +15,9 @@ process.once("exit", () => rmSync(enginesDirectory, { recursive: true, force: tr
 /** Programs that tests start are compiled once, where those of users are kept too. */
 const env = { NODE_COMPILE_CACHE: join(import.meta.dirname, "node_modules/.cache/aerodb") };
 
+/** What is polled for comes in milliseconds, or on a busy machine in seconds. */
+const expectations = { poll: { timeout: 15 * SECOND } };
+
 /** A project whose files start real servers: little at once, and time for it. */
 function heavyProject(options: {
   readonly name: string;
@@ -26,6 +29,7 @@ function heavyProject(options: {
     test: {
       name: options.name,
       env,
+      expect: expectations,
       provide: { enginesDirectory },
       include: [`test/${options.name}/**/*.test.ts`],
       sequence: { groupOrder: options.order },
@@ -48,6 +52,7 @@ function olderMajor(major: number) {
       name: `postgres-${major}`,
       include: existsSync(`node_modules/${name}`) ? SERVER_TESTS : [],
       env,
+      expect: expectations,
       provide: { enginesDirectory, enginePackage: name },
       sequence: { groupOrder: 1 },
       maxWorkers: 2,
@@ -86,6 +91,7 @@ export default defineConfig({
         test: {
           name: "unit",
           env,
+          expect: expectations,
           provide: { enginesDirectory },
           include: ["{packages,control,agent,gateway,cli,tools}/**/*.test.ts"],
           exclude: ["**/node_modules/**", "packages/rpc/gen/**"],

@@ -160,7 +160,8 @@ test("a client that leaves while it is away takes no server when it is back", as
   await setParked(false);
   await stays.query("select 1");
   const sessions = "select count(*)::int as n from pg_stat_activity where usename = current_user";
-  await expect.poll(async () => (await stays.query(sessions)).rows[0].n).toBe(1);
+  const inside = async () => (await stays.query(sessions)).rows[0].n;
+  await expect.poll(inside, { timeout: 10_000 }).toBe(1);
   await stays.end();
 });
 
