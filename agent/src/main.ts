@@ -144,8 +144,8 @@ async function openMetrics(host: Host, config: AgentConfig): Promise<() => void>
   const { board } = host.sampler;
   const options = { board, port, listenAddress, tenants: metricsTenants, version: VERSION };
   // Nor what shows metrics of agents that show none.
-  const { serveMetrics } = await import("./meter/metrics-server.ts");
-  return (await serveMetrics(options)).close;
+  const { showMetrics } = await import("./meter/metrics-server.ts");
+  return (await showMetrics(options)).close;
 }
 
 /** Serves gateways and dials control until the signal is aborted. */

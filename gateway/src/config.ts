@@ -4,6 +4,7 @@ import { z } from "zod";
 
 const port = z.coerce.number().int().min(0).max(65_535);
 
+const flag = z.enum(["true", "false"]).transform((text) => text === "true");
 const bound = z.coerce.number().int().min(0).max(1_000_000);
 
 const schema = z.object({
@@ -35,6 +36,11 @@ const schema = z.object({
    * that is taken is refused.
    */
   siblingsDirectory: z.string().min(1).optional(),
+  /** Where metrics are shown, to anybody who can reach it; port 0: nowhere. */
+  metricsPort: port.default(0),
+  metricsListenAddress: z.string().min(1).default("127.0.0.1"),
+  /** Whether metrics show tenants, each with its id. */
+  metricsTenants: flag.default(false),
   listenAddress: z.string().default("127.0.0.1"),
   /** Only where the two listeners differ. */
   restListenAddress: z.string().optional(),

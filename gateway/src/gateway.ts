@@ -5,8 +5,10 @@ import { join } from "node:path";
 import { controlClient, HeldKeys, type Identity, keepRenewed } from "@aerodb/identity";
 import { Fault } from "@aerodb/model";
 import { every, type Logger, monotonicMs, sleep } from "@aerodb/runtime";
+import { type MetricsServer, serveMetrics } from "@aerodb/wire";
 import { openAdminSocket } from "./admin-socket.ts";
 import type { GatewayConfiguration } from "./config.ts";
+import type { GatewayMetrics } from "./metrics.ts";
 import { Parking } from "./parking.ts";
 import { servePooled } from "./pool/pooled-session.ts";
 import { Pools } from "./pool/pools.ts";
@@ -48,6 +50,8 @@ export interface Gateway {
   readonly restPort: number;
   readonly pgPort: number;
   readonly pgPooledPort: number;
+  /** 0: metrics are not shown. */
+  readonly metricsPort: number;
   /** Authority of the development certificate; empty when the operator brought one. */
   readonly caFile: string;
   /** Reads again what may change while it runs: the certificate. Never rejects. */
@@ -81,6 +85,7 @@ export async function startGateway(
   const renewing = keepRenewed({ ...joining, keys, client, logger, signal });
   const stream = watchRoutes({ client, routes, traffic, version: VERSION, logger, signal });
   let ports: Ports | undefined;
+  let metrics: MetricsServer | undefined;
   let draining = false;
   const rest = await portOr("rest", configuration.restPort, () =>
     listenForRest({
@@ -94,6 +99,11 @@ export async function startGateway(
   try {
     if (configuration.siblingsDirectory !== undefined) await untilRoutesKnown(routes, stream);
     ports = await openPorts(configuration, parts);
+    const shown = { traffic, connections: ports.connections };
+    metrics = await openMetrics(configuration, {
+      ...shown,
+      followsControl: () => stream.connected,
+    });
   } catch (error) {
     stopping.abort();
     await rest.close();
@@ -104,11 +114,13 @@ export async function startGateway(
     restPort: rest.port,
     pgPort: postgres.port,
     pgPooledPort: pooled.port,
+    metricsPort: metrics?.port ?? 0,
     caFile: tls.caFile,
     readAgain: () => tls.readAgain(),
     async stop() {
       draining = true;
       await closePorts();
+      metrics?.close();
       await rest.close();
       traffic.read();
       stopping.abort();
@@ -157,6 +169,7 @@ async function untilRoutesKnown(routes: RouteTable, stream: RouteStream): Promis
 interface Ports {
   readonly postgres: PostgresListener;
   readonly pooled: PostgresListener;
+  readonly connections: Connections;
   readonly closePorts: () => Promise<void>;
 }
 
@@ -196,7 +209,21 @@ async function openPorts(configuration: GatewayConfiguration, parts: PortParts):
     await closeAdmin();
     siblings?.leave();
   };
-  return { postgres, pooled, closePorts };
+  return { postgres, pooled, connections, closePorts };
+}
+
+/** Undefined where metrics are not shown. */
+async function openMetrics(
+  { metricsPort: port, metricsListenAddress: listenAddress, metricsTenants }: GatewayConfiguration,
+  shown: Pick<GatewayMetrics, "traffic" | "connections" | "followsControl">,
+): Promise<MetricsServer | undefined> {
+  if (port === 0) return undefined;
+  const { METRICS_CONTENT_TYPE: contentType, renderMetrics } = await import("./metrics.ts");
+  const metrics = { ...shown, version: VERSION, tenants: metricsTenants };
+  return serveMetrics({
+    ...{ port, listenAddress, variable: "AERODB_GATEWAY_METRICS_PORT", contentType },
+    render: () => renderMetrics(metrics),
+  });
 }
 
 function siblingsOf(

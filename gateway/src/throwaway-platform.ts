@@ -332,6 +332,7 @@ export class ThrowawayPlatform {
       pgPooledPort: 0,
       ...{ poolSize: 4, poolClients: 1_000, poolWaitMs: 10_000, drainMs: 500 },
       ...{ halfOpenPerSource: 0, ratePerSource: 0, ratePerTenant: 0, idleTimeoutMs: 0 },
+      ...{ metricsPort: 0, metricsListenAddress: "127.0.0.1", metricsTenants: false },
       listenAddress: "127.0.0.1",
       baseDomain: "localhost",
       wakeDeadlineMs: 10_000,

@@ -9,6 +9,28 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 
 const SECOND_MS = 1_000;
 
+/** Meters of which the readings add up. */
+export type CountedMeter = Exclude<Meter, "connections_peak">;
+
+type Meter =
+  | "connections_opened"
+  | "connections_refused"
+  | "connections_peak"
+  | "connection_seconds"
+  | "egress_bytes"
+  | "ingress_bytes"
+  | "transactions"
+  | "wake_waits"
+  | "parks"
+  | "idle_timeouts";
+
+/** What one meter has counted of a tenant since the gateway came up. */
+export interface Total {
+  readonly tenantId: string;
+  readonly meter: CountedMeter;
+  readonly value: number;
+}
+
 /** Counters of one tenant since the last reading. A session holds on to them and counts. */
 export class TenantTraffic {
   connectionsOpened = 0;
@@ -48,7 +70,7 @@ export class TenantTraffic {
   }
 
   /** What was counted, by meter. */
-  get readings(): readonly (readonly [meter: string, value: number])[] {
+  get readings(): readonly (readonly [meter: Meter, value: number])[] {
     this.#count();
     return [
       ["connections_opened", this.connectionsOpened],
@@ -88,6 +110,8 @@ export class TenantTraffic {
 export class Traffic {
   readonly #spool: Spool;
   readonly #counters = new Map<string, TenantTraffic>();
+  /** What earlier readings add up to. */
+  readonly #earlier = new Map<string, Map<CountedMeter, number>>();
   #readAtMs = monotonicMs();
 
   constructor(path: string) {
@@ -124,8 +148,23 @@ export class Traffic {
       }
     }
     if (events.length > 0) this.#spool.append(events);
+    for (const { tenantId, meter, value } of [...this.totals()]) {
+      const totals = this.#earlier.get(tenantId) ?? new Map();
+      this.#earlier.set(tenantId, totals.set(meter, value));
+    }
     for (const counters of this.#counters.values()) counters.begin();
     this.#readAtMs = readAtMs;
+  }
+
+  /** What has been counted since the gateway came up. */
+  *totals(): Iterable<Total> {
+    for (const [tenantId, counters] of this.#counters) {
+      for (const [meter, value] of counters.readings) {
+        if (meter === "connections_peak") continue;
+        const earlier = this.#earlier.get(tenantId)?.get(meter) ?? 0;
+        yield { tenantId, meter, value: earlier + value };
+      }
+    }
   }
 
   /** The oldest events after a number that control has not taken in, at most `limit`. */

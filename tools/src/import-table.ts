@@ -223,6 +223,7 @@ export const IMPORT_TABLE: readonly ImportRow[] = [
       GRPC,
       ZOD,
       "npm:fastify",
+      "npm:prom-client",
     ],
   },
 

@@ -1,69 +1,33 @@
 /**
- * What is measured, for a collector of metrics that comes by: OpenMetrics over HTTP. It knows no
- * keys, so it listens on loopback unless told otherwise, and names no tenant unless told to.
+ * What is measured, for a collector of metrics that comes by. No tenant is named unless that is
+ * wanted.
  */
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
-import { entriesOfReadings, Fault, kindOfMetric, METRICS, type MetricName } from "@aerodb/model";
+import { entriesOfReadings, kindOfMetric, METRICS, type MetricName } from "@aerodb/model";
+import { type MetricsServer, serveMetrics } from "@aerodb/wire";
 import { Counter, Gauge, type OpenMetricsContentType, Registry } from "prom-client";
 import type { Board, BoardRow } from "./board.ts";
 
-export interface MetricsServerOptions {
+export interface ShownMetrics {
   readonly board: Board;
-  readonly port: number;
-  readonly listenAddress: string;
   /** Whether the tenants of shared instances are shown, each with its id. */
   readonly tenants: boolean;
   readonly version: string;
 }
 
-export interface MetricsServer {
-  readonly port: number;
-  close(): void;
-}
-
 const CONTENT_TYPE = Registry.OPENMETRICS_CONTENT_TYPE;
-/** A collector that sends nothing holds no connection for longer. */
-const REQUEST_MS = 5_000;
 
-export async function serveMetrics(options: MetricsServerOptions): Promise<MetricsServer> {
-  const server = createServer((request, response) => {
-    if (request.method !== "GET" || request.url?.split("?", 1)[0] !== "/metrics") {
-      response.writeHead(404).end("Metrics are at /metrics.\n");
-      return;
-    }
-    renderMetrics(options).then(
-      (text) => response.writeHead(200, { "content-type": CONTENT_TYPE }).end(text),
-      (error: unknown) => response.destroy(error instanceof Error ? error : undefined),
-    );
+export function showMetrics(
+  shown: ShownMetrics & { readonly port: number; readonly listenAddress: string },
+): Promise<MetricsServer> {
+  const { port, listenAddress } = shown;
+  return serveMetrics({
+    ...{ port, listenAddress, variable: "AERODB_AGENT_METRICS_PORT", contentType: CONTENT_TYPE },
+    render: () => renderMetrics(shown),
   });
-  server.requestTimeout = REQUEST_MS;
-  server.headersTimeout = REQUEST_MS;
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  server.once("error", reject);
-  server.listen(options.port, options.listenAddress, resolve);
-  try {
-    await promise;
-  } catch (error) {
-    const where = `Port ${options.port} on ${options.listenAddress}`;
-    const advice = "choose another with AERODB_AGENT_METRICS_PORT";
-    throw new Fault("UNAVAILABLE", `${where} cannot be listened on: ${advice}.`, { cause: error });
-  }
-  return {
-    port: (server.address() as AddressInfo).port,
-    close() {
-      server.close();
-      server.closeAllConnections();
-    },
-  };
 }
 
 /** Everything anew for each collector: what is gone leaves no trace. */
-export function renderMetrics(options: {
-  readonly board: Board;
-  readonly tenants: boolean;
-  readonly version: string;
-}): Promise<string> {
+export function renderMetrics(options: ShownMetrics): Promise<string> {
   const registry = new Registry<OpenMetricsContentType>();
   registry.setContentType(CONTENT_TYPE);
   new Gauge({

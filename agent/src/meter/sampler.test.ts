@@ -16,7 +16,7 @@ import { EngineShelf } from "../storage/engine-shelf.ts";
 import { TenantsInInstances } from "../tenants-in-instance.ts";
 import { InstanceMeter } from "./instance-meter.ts";
 import { meterLogin } from "./meter-login.ts";
-import { renderMetrics, serveMetrics } from "./metrics-server.ts";
+import { renderMetrics, showMetrics } from "./metrics-server.ts";
 import { Sampler } from "./sampler.ts";
 import { openSampleSpool } from "./samples-spool.ts";
 
@@ -148,7 +148,7 @@ test("numbers move with the work of the tenant that does it, and of no other", a
 
 test("metrics are shown with their units, and tenants only where that was asked for", async () => {
   const { board } = sampler;
-  const server = await serveMetrics({
+  const server = await showMetrics({
     ...{ board, port: 0, listenAddress: "127.0.0.1", tenants: false, version: "1.2.3" },
   });
   const answer = await fetch(`http://127.0.0.1:${server.port}/metrics`);

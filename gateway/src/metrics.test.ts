@@ -1,0 +1,43 @@
+import { beforeEach, expect, test } from "vitest";
+import { renderMetrics } from "./metrics.ts";
+import { Traffic } from "./traffic.ts";
+import type { ConnectionLine } from "./wire/connections.ts";
+
+let traffic: Traffic;
+beforeEach(() => {
+  traffic = new Traffic(":memory:");
+});
+
+const line = { port: "session", state: "idle", tenantId: "ten_1" } as ConnectionLine;
+
+function rendered(tenants: boolean): Promise<string> {
+  return renderMetrics({
+    ...{ version: "1.2.3", traffic, tenants, followsControl: () => true },
+    connections: { list: () => [line, { ...line, tenantId: "ten_2" }] },
+  });
+}
+
+test("what was counted stays counted when it was read for control", async () => {
+  const [one, other] = [traffic.of("ten_1"), traffic.of("ten_2")];
+  one.opened();
+  one.transactions = 7;
+  traffic.read();
+  one.transactions += 3;
+  other.transactions = 5;
+  const text = await rendered(false);
+  expect(text).toContain("aerodb_gateway_transactions_total 15\n");
+  expect(text).toContain("aerodb_gateway_connections_opened_total 1\n");
+  expect(text).toContain('aerodb_gateway_connections{port="session",state="idle"} 2\n');
+  expect(text).toContain("aerodb_gateway_follows_control 1\n");
+  expect(text).not.toContain("ten_");
+  expect(text.trimEnd().endsWith("# EOF")).toBe(true);
+});
+
+test("tenants are named only where that is wanted", async () => {
+  traffic.of("ten_1").parks = 2;
+  const text = await rendered(true);
+  expect(text).toContain('aerodb_gateway_parks_total{tenant_id="ten_1"} 2\n');
+  expect(text).toContain(
+    'aerodb_gateway_connections{port="session",state="idle",tenant_id="ten_2"} 1\n',
+  );
+});
