@@ -125,12 +125,7 @@ export async function startGateway(
       traffic.read();
       stopping.abort();
       await Promise.all([stream.ended, renewing.ended]);
-      client.close();
-      control.close();
-      instances.close();
-      parking.close();
-      routes.close();
-      traffic.close();
+      for (const each of [client, control, instances, parking, routes, traffic]) each.close();
     },
   };
 }

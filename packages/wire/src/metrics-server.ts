@@ -1,6 +1,6 @@
 /**
- * Shows metrics to a collector that comes by: OpenMetrics over HTTP. It knows no keys, so it listens
- * on loopback unless told otherwise.
+ * Shows metrics to a collector that comes by: OpenMetrics over HTTP. It knows no keys, so it
+ * listens on loopback unless told otherwise.
  */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
