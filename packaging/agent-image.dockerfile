@@ -1,5 +1,5 @@
 # The agent for hosts where nothing but a container engine is installed: its instances are containers
-# beside it. Build it where the Debian package was unpacked, without a network:
+# beside it. Build it where the Debian package was unpacked:
 #
 #   npm run package && dpkg-deb --extract dist/aerodb_*.deb dist/root
 #   docker build -f packaging/agent-image.dockerfile -t aerodb-agent dist/root
@@ -15,9 +15,16 @@
 # --pid host: servers are known by their processes. For hard limits on storage add --privileged, with which
 # it can mount volumes. Who reaches the engine's socket owns the host: so does this container.
 #
-# Any Debian from 12 on that has libc, libstdc++, util-linux and mount.
+# Any Debian from 12 on that has libc, libstdc++, util-linux and mount: `--build-arg BASE=...` names
+# another. The runtime needs libatomic1, volumes need xfsprogs; with a base that has both, nothing is
+# fetched.
 ARG BASE=debian:bookworm-slim
 FROM ${BASE}
+RUN if ! ldconfig -p | grep -q libatomic.so.1 || ! command -v mkfs.xfs >/dev/null; then \
+      apt-get update && \
+      apt-get install --yes --no-install-recommends libatomic1 xfsprogs && \
+      rm -rf /var/lib/apt/lists/*; \
+    fi
 COPY . /
 ENV AERODB_AGENT_HOME=/var/lib/aerodb/agent \
     AERODB_AGENT_DRIVER=container
