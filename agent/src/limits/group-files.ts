@@ -1,6 +1,6 @@
 /** Reading and writing what the kernel shows as files of a control group. */
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault, messageOf } from "@aerodb/model";
@@ -88,6 +88,58 @@ export async function setIfThere(directory: string, file: string, value: string)
 /** A counter's file; undefined when there is none. */
 export function readCounter(directory: string | undefined, file: string): string | undefined {
   return directory === undefined ? undefined : readNow(join(directory, file));
+}
+
+const COUNTER_BYTES = 4_096;
+const read = Buffer.allocUnsafe(COUNTER_BYTES);
+
+/**
+ * Counters that are read at every look, kept open: reading one again takes a quarter of the time.
+ * An open one keeps no group from being removed, and says nothing of a group made in its place.
+ */
+export class OpenCounters {
+  readonly #files = new Map<string, number>();
+
+  /** As `readCounter`; the file stays open until `close`, or until its group is gone. */
+  readonly read = (directory: string | undefined, file: string): string | undefined => {
+    if (directory === undefined) return undefined;
+    const path = `${directory}/${file}`;
+    const known = this.#files.get(path);
+    const text = known === undefined ? undefined : readOpen(known);
+    return text ?? this.#open(path);
+  };
+
+  /** Closes a file that was read, if it was. */
+  close(directory: string | undefined, file: string): void {
+    if (directory !== undefined) this.#close(`${directory}/${file}`);
+  }
+
+  #open(path: string): string | undefined {
+    this.#close(path);
+    try {
+      const opened = openSync(path, "r");
+      this.#files.set(path, opened);
+      return readOpen(opened);
+    } catch {
+      return readNow(path); // There is none, or too many files are open.
+    }
+  }
+
+  #close(path: string): void {
+    const known = this.#files.get(path);
+    if (known === undefined) return;
+    this.#files.delete(path);
+    closeSync(known);
+  }
+}
+
+/** Undefined when its group is gone. */
+function readOpen(file: number): string | undefined {
+  try {
+    return read.toString("latin1", 0, readSync(file, read, 0, COUNTER_BYTES, 0));
+  } catch {
+    return undefined;
+  }
 }
 
 /**

@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import { newId } from "@aerodb/runtime";
 import { afterAll, expect, test } from "vitest";
 import { sampleSpec } from "../sample-spec.ts";
+import { removeGroup } from "./group-files.ts";
 import { groupLimitsOf } from "./group-limits.ts";
 import { openControlGroups } from "./open-control-groups.ts";
 
@@ -73,4 +74,19 @@ test.skipIf(without)("a group takes no more processes than it may have", async (
   for (const pid of (await readFile(file, "utf8")).split("\n").filter((each) => each !== "")) {
     process.kill(Number(pid), "SIGKILL");
   }
+});
+
+test.skipIf(without)("a group that was made anew counts from nothing", async () => {
+  await groups?.make(NAME, limits);
+  const busy = inGroup("while :; do :; done");
+  const used = () => groups?.usage(NAME).cpuSeconds ?? 0;
+  await expect.poll(used, { timeout: 10_000 }).toBeGreaterThan(0.01);
+  busy.kill("SIGKILL");
+  await once(busy, "exit");
+  // By somebody else, who does not say so.
+  for (const file of groups?.joinFiles(NAME) ?? []) await removeGroup(dirname(file), 2_000);
+  expect(groups?.usage(NAME).cpuSeconds).toBeUndefined();
+  await groups?.make(NAME, limits);
+  expect(groups?.usage(NAME)).toMatchObject({ cpuSeconds: 0, processes: 0 });
+  await groups?.remove(NAME, 2_000);
 });

@@ -14,6 +14,7 @@ import {
   isStill,
   mountsOf,
   numberIn,
+  OpenCounters,
   ownPart,
   readCounter,
   removeGroup,
@@ -29,6 +30,11 @@ const TREES = { cpu: "cpu", cpuacct: "cpu", memory: "memory", pids: "pids", blki
 export type Tree = keyof typeof TREES;
 const TREE_NAMES = Object.keys(TREES) as readonly Tree[];
 
+/** What is read at every look: processor time, and the number of processes. */
+const EACH_LOOK = [
+  ["cpuacct", "cpuacct.usage"],
+  ["pids", "pids.current"],
+] as const;
 const US_PER_MILLI = CPU_PERIOD_US / 1_000;
 const SHARES_PER_CORE = 1_024;
 const LEAST_SHARES = 2;
@@ -58,9 +64,13 @@ class GroupsV1 implements ControlGroups {
   readonly controllers: readonly Controller[];
   readonly #above: ReadonlyMap<Tree, string>;
   readonly #part: string;
+  /** Where the groups of this home are. */
+  readonly #under: ReadonlyMap<Tree, string>;
+  readonly #counters = new OpenCounters();
 
   constructor(above: ReadonlyMap<Tree, string>, part: string) {
     this.#above = above;
+    this.#under = new Map([...above].map(([tree, path]) => [tree, join(path, part)]));
     this.#part = part;
     this.controllers = [...new Set([...above.keys()].map((tree) => TREES[tree]))];
   }
@@ -94,7 +104,7 @@ class GroupsV1 implements ControlGroups {
   }
 
   usage(name: string, known?: GroupUsage): GroupUsage {
-    return usageV1((tree) => this.#directory(tree, name), known);
+    return usageV1((tree) => this.#directory(tree, name), known, this.#counters.read);
   }
 
   async names(): Promise<readonly string[]> {
@@ -103,6 +113,7 @@ class GroupsV1 implements ControlGroups {
   }
 
   async remove(name: string, patienceMs: number): Promise<boolean> {
+    for (const [tree, file] of EACH_LOOK) this.#counters.close(this.#directory(tree, name), file);
     const trees = [...this.#above.keys()].map((tree) => this.#directory(tree, name) ?? "");
     const removed = await Promise.all(
       [...new Set(trees)].map((tree) => removeGroup(tree, patienceMs)),
@@ -137,19 +148,23 @@ class GroupsV1 implements ControlGroups {
   }
 
   #directory(tree: Tree, name: string): string | undefined {
-    const above = this.#above.get(tree);
-    return above === undefined ? undefined : join(above, this.#part, name);
+    const under = this.#under.get(tree);
+    return under === undefined ? undefined : `${under}/${name}`;
   }
 }
 
-/** What the groups count, by the tree: one of ours, or another that a process is in. */
+/**
+ * What the groups count, by the tree: one of ours, or another that a process is in. `readOften`
+ * reads what is read at every look.
+ */
 export function usageV1(
   groupIn: (tree: Tree) => string | undefined,
   known?: GroupUsage,
+  readOften: typeof readCounter = readCounter,
 ): GroupUsage {
-  const cpuacct = readCounter(groupIn("cpuacct"), "cpuacct.usage");
+  const [cpuacct, pids] = EACH_LOOK.map(([tree, file]) => readOften(groupIn(tree), file));
   const cpuSeconds = scaled(numberIn(cpuacct), NS_PER_SECOND);
-  const processes = numberIn(readCounter(groupIn("pids"), "pids.current"));
+  const processes = numberIn(pids);
   if (isStill(known, cpuSeconds)) return { ...known, cpuSeconds, processes };
   const [cpu, memory, blkio] = (["cpu", "memory", "blkio"] as const).map(groupIn);
   const cpuStat = readCounter(cpu, "cpu.stat");

@@ -19,6 +19,7 @@ import {
   isStill,
   mountsOf,
   numberIn,
+  OpenCounters,
   ownPart,
   readCounter,
   removeGroup,
@@ -32,6 +33,8 @@ import type { GroupLimits } from "./group-limits.ts";
 const WANTED: readonly Controller[] = ["cpu", "memory", "pids", "io"];
 /** Where the agent itself goes; a unit's `DelegateSubgroup=` should name the same. */
 const AGENT_GROUP = "aerodb-agent";
+/** What is read at every look: processor time, and the number of processes. */
+const EACH_LOOK = ["cpu.stat", "pids.current"] as const;
 const US_PER_MILLI = CPU_PERIOD_US / 1_000;
 const US_PER_SECOND = 1e6;
 const WEIGHT_PER_CORE = 100;
@@ -62,6 +65,7 @@ class GroupsV2 implements ControlGroups {
   readonly controllers: readonly Controller[];
   readonly #above: string;
   readonly #part: string;
+  readonly #counters = new OpenCounters();
 
   constructor(above: string, part: string, controllers: readonly Controller[]) {
     this.#above = above;
@@ -92,7 +96,7 @@ class GroupsV2 implements ControlGroups {
   }
 
   usage(name: string, known?: GroupUsage): GroupUsage {
-    return usageV2(this.#directory(name), known);
+    return usageV2(this.#directory(name), known, this.#counters.read);
   }
 
   names(): Promise<readonly string[]> {
@@ -100,6 +104,7 @@ class GroupsV2 implements ControlGroups {
   }
 
   async remove(name: string, patienceMs: number): Promise<boolean> {
+    for (const file of EACH_LOOK) this.#counters.close(this.#directory(name), file);
     const gone = await removeGroup(this.#directory(name), patienceMs);
     // The home's goes with the last of its instances.
     await rmdir(join(this.#above, this.#part)).catch(() => undefined);
@@ -122,11 +127,18 @@ class GroupsV2 implements ControlGroups {
   }
 }
 
-/** What a group counts: one of ours, or another that a process is in. */
-export function usageV2(directory: string, known?: GroupUsage): GroupUsage {
-  const cpu = readCounter(directory, "cpu.stat");
+/**
+ * What a group counts: one of ours, or another that a process is in. `readOften` reads what is read
+ * at every look.
+ */
+export function usageV2(
+  directory: string,
+  known?: GroupUsage,
+  readOften: typeof readCounter = readCounter,
+): GroupUsage {
+  const [cpu, pids] = EACH_LOOK.map((file) => readOften(directory, file));
   const cpuSeconds = scaled(fieldIn(cpu, "usage_usec"), US_PER_SECOND);
-  const processes = numberIn(readCounter(directory, "pids.current"));
+  const processes = numberIn(pids);
   if (isStill(known, cpuSeconds)) return { ...known, cpuSeconds, processes };
   const memory = numberIn(readCounter(directory, "memory.current"));
   const memoryStat = readCounter(directory, "memory.stat");

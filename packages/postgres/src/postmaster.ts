@@ -4,7 +4,13 @@
 import { Fault } from "@aerodb/model";
 import { later, monotonicMs, sleep } from "@aerodb/runtime";
 import { type PostmasterTraces, searchPostmaster } from "./postmaster-search.ts";
-import { isAlive, isTaken, type ProcessIdentity, signalProcess } from "./process-identity.ts";
+import {
+  isAlive,
+  isTaken,
+  type ProcessIdentity,
+  ProcessSight,
+  signalProcess,
+} from "./process-identity.ts";
 
 export type StopMode = "fast" | "immediate";
 
@@ -82,7 +88,7 @@ export async function isGoneWithin(identity: ProcessIdentity, ms: number): Promi
 }
 
 interface Watched {
-  readonly identity: ProcessIdentity;
+  readonly sight: ProcessSight;
   readonly ended: PromiseWithResolvers<void>;
 }
 
@@ -96,7 +102,7 @@ export function watch(identity: ProcessIdentity): Promise<void> {
   const known = watched.get(key);
   if (known !== undefined) return known.ended.promise;
   const ended = Promise.withResolvers<void>();
-  watched.set(key, { identity, ended });
+  watched.set(key, { sight: new ProcessSight(identity), ended });
   if (watched.size === 1) lookSoon();
   return ended.promise;
 }
@@ -110,11 +116,12 @@ function lookSoon(): void {
 
 function lookAtAll(): void {
   looks += 1;
-  for (const [key, { identity, ended }] of watched) {
+  for (const [key, { sight, ended }] of watched) {
     // A pid may belong to a process that nobody has reaped yet, or to the next that got it.
-    if (looks % CLOSER_LOOK !== 0 && isTaken(identity.pid)) continue;
-    if (isAlive(identity)) continue;
+    if (looks % CLOSER_LOOK !== 0 && isTaken(sight.identity.pid)) continue;
+    if (sight.isAlive()) continue;
     watched.delete(key);
+    sight.close();
     ended.resolve();
   }
 }

@@ -2,7 +2,7 @@
  * Which process a pid stands for. Pids are used again, so a pid alone is never signalled: with the
  * start time beside it, it names one process for as long as the machine runs.
  */
-import { readFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import { readFile, readlink, realpath } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -18,16 +18,69 @@ export interface ProcessIdentity {
  */
 export function identifyProcess(pid: number): ProcessIdentity | undefined {
   const text = statOf(pid);
-  if (text === undefined) return undefined;
-  // The second field is the name in brackets and may hold blanks and brackets itself.
-  const [state, ...fields] = text.slice(text.lastIndexOf(")") + 2).split(" ");
-  const startTicks = fields[18];
-  if (startTicks === undefined || state === "Z" || state === "X") return undefined;
-  return { pid, startTicks };
+  if (text === undefined || hasEnded(text)) return undefined;
+  const startTicks = text.slice(afterName(text)).split(" ")[19];
+  return startTicks === undefined ? undefined : { pid, startTicks };
+}
+
+/** The second field is the name in brackets and may hold blanks and brackets itself. */
+function afterName(stat: string): number {
+  return stat.lastIndexOf(")") + 2;
+}
+
+function hasEnded(stat: string): boolean {
+  const state = stat[afterName(stat)];
+  return state === undefined || state === "Z" || state === "X";
 }
 
 export function isAlive(identity: ProcessIdentity): boolean {
   return identifyProcess(identity.pid)?.startTicks === identity.startTicks;
+}
+
+const STAT_BYTES = 1_024;
+const read = Buffer.allocUnsafe(STAT_BYTES);
+
+/**
+ * A process that is looked at again and again. What the kernel says of it is kept open: that names
+ * this process alone, whoever gets its pid, and takes a quarter of the time that opening it does.
+ */
+export class ProcessSight {
+  readonly identity: ProcessIdentity;
+  #file: number | undefined;
+
+  constructor(identity: ProcessIdentity) {
+    this.identity = identity;
+  }
+
+  /** Whether it runs. One of which only the exit status is left does not. */
+  isAlive(): boolean {
+    this.#file ??= openStat(this.identity);
+    if (this.#file === undefined) return isAlive(this.identity);
+    try {
+      return !hasEnded(read.toString("latin1", 0, readSync(this.#file, read, 0, STAT_BYTES, 0)));
+    } catch {
+      return false; // Nobody has this file any more.
+    }
+  }
+
+  close(): void {
+    if (this.#file !== undefined) closeSync(this.#file);
+    this.#file = undefined;
+  }
+}
+
+/** Undefined where it cannot be kept open, and where it is another process by now. */
+function openStat(identity: ProcessIdentity): number | undefined {
+  let file: number;
+  try {
+    file = openSync(`/proc/${identity.pid}/stat`, "r");
+  } catch {
+    return undefined;
+  }
+  // Had the pid been another's as it was opened, it would not be this one's now.
+  if (isAlive(identity)) return file;
+  closeSync(file);
+  return undefined;
 }
 
 function statOf(pid: number): string | undefined {
