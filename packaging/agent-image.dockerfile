@@ -7,13 +7,16 @@
 # Run it so; the paths of the home must be the same inside and outside, for instances mount them too:
 #
 #   docker run --detach --name aerodb-agent --restart unless-stopped \
-#     --network host --pid host --env-file agent.env \
+#     --network host --pid host --cgroupns host --env-file agent.env \
 #     --mount type=bind,source=/var/run/docker.sock,target=/var/run/docker.sock \
+#     --mount type=bind,source=/sys/fs/cgroup,target=/sys/fs/cgroup,readonly \
 #     --mount type=bind,source=/var/lib/aerodb,target=/var/lib/aerodb,bind-propagation=rshared \
 #     aerodb-agent
 #
-# --pid host: servers are known by their processes. For hard limits on storage add --privileged, with which
-# it can mount volumes. Who reaches the engine's socket owns the host: so does this container.
+# --pid host: servers are known by their processes. Without the control groups of the host it is not seen
+# what they use. For hard limits on storage add --privileged, with which it can mount volumes; rshared
+# shows them to instances, and needs a shared mount above: systemd makes them so, elsewhere it takes
+# `mount --make-rshared /`. Who reaches the engine's socket owns the host: so does this container.
 #
 # Any Debian from 12 on that has libc, libstdc++, util-linux and mount: `--build-arg BASE=...` names
 # another. The runtime needs libatomic1, volumes need xfsprogs; with a base that has both, nothing is

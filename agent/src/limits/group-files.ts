@@ -53,6 +53,19 @@ export function directoryOf(mount: Mount, group: string): string {
   return group.startsWith(mount.root) ? join(mount.point, inside) : mount.point;
 }
 
+/**
+ * Where a group is seen that may be another's than this process's own; undefined where it is not.
+ * In a container the mount shows no more than the container's own part of the tree, as a rule.
+ */
+export function seenDirectoryOf(
+  mount: Mount | undefined,
+  group: string | undefined,
+): string | undefined {
+  if (mount === undefined || group === undefined || group.startsWith("/..")) return undefined;
+  const isSeen = mount.root === "/" || `${group}/`.startsWith(`${mount.root}/`);
+  return isSeen ? directoryOf(mount, group) : undefined;
+}
+
 /** The part of the path under a directory that holds the groups of one home. */
 export function ownPart(home: string): string {
   return join(OURS, createHash("sha256").update(home).digest("hex").slice(0, 12));

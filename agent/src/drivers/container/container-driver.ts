@@ -26,7 +26,7 @@ import type {
 } from "../driver.ts";
 import { takeSurvey } from "../survey.ts";
 import { startInContainer } from "./container-start.ts";
-import { containerUsage } from "./container-usage.ts";
+import { ContainerCounters } from "./container-usage.ts";
 import { ContainerWatch } from "./container-watch.ts";
 import { openDocker, untilDockerAnswers } from "./docker-calls.ts";
 import { EngineImages } from "./engine-image.ts";
@@ -61,6 +61,7 @@ export class ContainerDriver implements InstanceDriver {
   readonly #containers: InstanceContainers;
   readonly #images: EngineImages;
   readonly #watch: ContainerWatch;
+  readonly #counters = new ContainerCounters();
   readonly #directory: string;
   readonly #logger: Logger;
   #launcher: Promise<string> | undefined;
@@ -142,9 +143,9 @@ export class ContainerDriver implements InstanceDriver {
   }
 
   /** The regular visit to an instance: its log is looked after when it may have grown. */
-  async usage({ id, pid }: RunningInstance, known?: ResourceUsage): Promise<ResourceUsage> {
-    const usage = await containerUsage(pid, known);
-    if (!isStill(known, usage.cpuSeconds)) await rotateLog(this.#store.place(id).log);
+  async usage(running: RunningInstance, known?: ResourceUsage): Promise<ResourceUsage> {
+    const usage = await this.#counters.usage(running, known);
+    if (!isStill(known, usage.cpuSeconds)) await rotateLog(this.#store.place(running.id).log);
     return usage;
   }
 
