@@ -59,6 +59,7 @@ export class StorageMeter {
   }): Promise<readonly (readonly [TenantId, bigint])[]> {
     const { state, tenantBytes } = this.#ports;
     const tenants = [...state.tenantsOf(spec.id)];
+    if (tenants.length === 0) return [];
     if (spec.shared) {
       const sizes = tenantBytes(spec.id);
       return tenants.flatMap((id) => {
