@@ -1,5 +1,5 @@
 /** The agent's directory: what belongs in it, and that only one agent uses it. */
-import { chmodSync, mkdirSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { Fault } from "@aerodb/model";
 import { canChangeOwner } from "@aerodb/postgres";
@@ -12,6 +12,7 @@ const OWN_ENTRIES: ReadonlySet<string> = new Set([
   "identity",
   "instances",
   "ledger.db",
+  "limits",
   "lock.db",
   "mark",
   "root-password",
@@ -28,6 +29,12 @@ const OWN_ENTRIES: ReadonlySet<string> = new Set([
 /** Whether an entry of the home is the agent's own. */
 export function isOwnEntry(name: string): boolean {
   return OWN_ENTRIES.has(name.replace(/(-wal|-shm|-journal|\.new|\.try-.{6})$/, ""));
+}
+
+/** Removes what an agent left that was killed while it tried what its host can do. */
+export function clearHome(home: string): void {
+  const left = readdirSync(home).filter((name) => /\.try-.{6}$/.test(name) && isOwnEntry(name));
+  for (const name of left) rmSync(join(home, name), { recursive: true, force: true });
 }
 
 /** Instances run as other users: they pass through the home to what is theirs, and list nothing. */

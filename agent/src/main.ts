@@ -26,7 +26,7 @@ import type { InstanceDriver } from "./drivers/driver.ts";
 import { ProcessDriver, type ProcessDriverOptions } from "./drivers/process/process-driver.ts";
 import { serveEdge } from "./edge.ts";
 import { FingerprintWatch } from "./fingerprint/fingerprint-watch.ts";
-import { lockHome, makeHome } from "./home.ts";
+import { clearHome, lockHome, makeHome } from "./home.ts";
 import { Host } from "./host.ts";
 import { meterLogin } from "./meter/meter-login.ts";
 import { openLink } from "./open-link.ts";
@@ -55,6 +55,7 @@ async function main(): Promise<void> {
   onReload(() => reload(config, logger));
   makeHome(config.home);
   const lock = lockHome(config.home);
+  clearHome(config.home);
   const host = await openHost(config, logger, stopping.signal);
   await host.start();
   const closeMetrics = await openMetrics(host, config);

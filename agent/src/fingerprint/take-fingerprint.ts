@@ -78,7 +78,7 @@ export async function takeFingerprint(
       find("which engines there are", () => findEngines(search)),
       find("what the file systems are", () => readFileSystems(places)),
       find("what the file systems can do", () => detectVolumeMeans(instances)),
-      find("what instances can be held to", detectLimits),
+      find("what instances can be held to", () => detectLimits(options.home)),
       find("whether Docker answers", () => askDocker(dockerSocket, PROBE_MS)),
     ]);
   const sandbox = driver === "container" ? "container" : (limits?.sandbox ?? "none");

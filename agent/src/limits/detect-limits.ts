@@ -1,7 +1,6 @@
 /** What this machine can put around an instance, found by trying. */
 import { execFile } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { canChangeOwner } from "@aerodb/postgres";
@@ -24,8 +23,9 @@ const run = promisify(execFile);
 const DEADLINE_MS = 5_000;
 const NAMESPACES = ["mount", "pid", "ipc", "uts", "net"];
 
-export async function detectLimits(): Promise<DetectedLimits> {
-  const directory = await mkdtemp(join(tmpdir(), "aerodb-limits-"));
+/** Tries in the home: what is left of one that was killed is found there. */
+export async function detectLimits(home: string): Promise<DetectedLimits> {
+  const directory = await mkdtemp(join(home, "limits.try-"));
   try {
     const [groups, namespaces, user, sandbox, nftables] = await Promise.all([
       openControlGroups(directory),
