@@ -57,6 +57,23 @@ describe.skipIf(withoutDpkg)("the Debian package (needs dpkg-deb)", () => {
     await platform.stop();
   });
 
+  test("what its runtime is linked to is in packages that it depends on", () => {
+    const control = readFileSync(join(directory, "control", "control"), "utf8");
+    const depends = /^Depends: (.*)$/m.exec(control)?.[1]?.split(", ") ?? [];
+    const names = depends.map((each) => each.split(" ")[0]);
+    const linked = execFileSync("ldd", [node()], { encoding: "utf8" });
+    const libraries = [...linked.matchAll(/^\s*(\S+) => \//gm)].map(([, library]) => library);
+    expect(libraries).not.toEqual([]);
+    for (const library of libraries) {
+      const found = spawnSync("dpkg-query", ["--search", `*/${library}`], { encoding: "utf8" });
+      const owners = found.stdout.split("\n").map((line) => line.split(":")[0]);
+      expect(
+        owners.some((owner) => names.includes(owner)),
+        library,
+      ).toBe(true);
+    }
+  });
+
   test("it brings neither tests nor tools, and its settings are root's alone", () => {
     const names = readdirSync(home(), { recursive: true, encoding: "utf8" });
     const ours = names.filter((name) => !name.includes("node_modules"));
