@@ -88,12 +88,14 @@ async function keepsDeadRows({ client, walled, names }: Scene): Promise<string> 
 async function goesOn({ attacker, walled }: Scene): Promise<string> {
   const session = await attacker.connect();
   const { rows } = await session.query("select pg_backend_pid() as pid");
-  const parts = Array.from({ length: 300 }, () => "md5(s)").join(", ");
+  const parts = Array.from({ length: 400 }, () => "md5(s)").join(", ");
   const row = `select ${parts} from (select repeat('x', 5000000) s offset 0) q offset 0`;
-  const going = session.query(`select count(*) from (${row}) z where z is not null`).catch(String);
+  await session.query(`prepare burn as select count(*) from (${row}) z where z is not null`);
+  const going = session.query("execute burn").catch(String);
   const ask = `select from pg_stat_activity where pid = ${rows[0].pid} and state = 'active'`;
   while ((await outcomeOf(walled.root, ask)) === "none") await sleep(5);
-  await sleep(100);
+  // It is planned in milliseconds, and at work for seconds.
+  await sleep(600);
   await walled.root.query(`select pg_terminate_backend(${rows[0].pid})`);
   await sleep(200);
   const outcome = await outcomeOf(walled.root, ask);
