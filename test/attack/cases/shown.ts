@@ -88,7 +88,7 @@ async function keepsDeadRows({ client, walled, names }: Scene): Promise<string> 
 async function goesOn({ attacker, walled }: Scene): Promise<string> {
   const session = await attacker.connect();
   const { rows } = await session.query("select pg_backend_pid() as pid");
-  const parts = Array.from({ length: 400 }, () => "md5(s)").join(", ");
+  const parts = Array.from({ length: 250 }, () => "md5(s)").join(", ");
   const row = `select ${parts} from (select repeat('x', 5000000) s offset 0) q offset 0`;
   await session.query(`prepare burn as select count(*) from (${row}) z where z is not null`);
   const going = session.query("execute burn").catch(String);
