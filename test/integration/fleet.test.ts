@@ -47,6 +47,10 @@ describe("one control and three hosts", () => {
 
     await Promise.all(made.map((tenant) => ask(control, "TenantService/DeleteTenant", { tenant })));
     for (const host of hosts) expect(host.fake.contents, host.name).toEqual({});
+    // Of those that had nothing to do nobody has waited until they were back.
+    await until("every host to be connected", async () => {
+      return (await connectedHosts(control)) === hosts.length;
+    });
     expect(await diagnosis(control)).toEqual([]);
   });
 
