@@ -31,7 +31,7 @@ export interface Target {
 
 const TENANT = "bench";
 const ROOM_FOR_PLATFORM = 10;
-const DEADLINE_MS = 600_000;
+const DEADLINE_MS = 7_200_000;
 const GENERATION = 1n;
 
 export interface StageOptions {
