@@ -12,10 +12,19 @@ export default class ClosingLineReporter implements Reporter {
     errors: readonly unknown[],
     reason: "passed" | "interrupted" | "failed",
   ): void {
+    const late = lateTests(modules).map((name) => `Passed only when it was tried again: ${name}\n`);
     const line = closingLine(modules, errors.length, reason);
     // At exit, so that nothing of the other reporters comes after it.
-    process.once("exit", () => writeSync(1, `${line}\n`));
+    process.once("exit", () => writeSync(1, `${late.join("")}${line}\n`));
   }
+}
+
+function lateTests(modules: readonly TestModule[]): readonly string[] {
+  return modules.flatMap((module) =>
+    [...module.children.allTests()]
+      .filter((test) => test.diagnostic()?.flaky === true)
+      .map((test) => `${module.relativeModuleId} > ${test.fullName}`),
+  );
 }
 
 function closingLine(

@@ -5,9 +5,12 @@ import { CLIENT, HEAD_BYTES, textAt } from "../wire/messages.ts";
 /** A statement is kept to be prepared elsewhere; longer ones belong into a query. */
 const MOST_PARSE_BYTES = 16 * 1024 * 1024;
 const NAME_BYTES = 1_024;
-const READ_BYTES = 2_048;
-/** What stays in a session without any answer telling of it. */
-const LEAVES_SOMETHING = /\b(temp|temporary|set_config|pg_(try_)?advisory_lock|hold)\b/i;
+const READ_BYTES = 8_192;
+/** What stays in a session without any answer telling of it; of blocks of code nothing is known. */
+const LEAVES_SOMETHING =
+  /\btemp(orary)?\b|\bpg_temp|set_config|advisory_lock|\bhold\b|\bdo\s*(\$|'|language)|\bcall\b/i;
+/** No more is looked at of one statement. */
+const LOOKED_AT_BYTES = 64 * 1024;
 
 export const LOOKS_AT = onlyTypes(Object.values(CLIENT));
 export const MAY_CHANGE = onlyTypes([
@@ -36,9 +39,13 @@ export function bytesNeeded(type: number, length: number): number {
   }
 }
 
-/** Whether something of the text of a query may stay that no answer tells of. */
-export function leavesSomething(message: Buffer): boolean {
-  return LEAVES_SOMETHING.test(message.toString("latin1"));
+/**
+ * Whether something of a text may stay that no answer tells of. `length`: of all of it; of what is
+ * not looked at it may.
+ */
+export function leavesSomething(text: Buffer, length = text.length): boolean {
+  if (length > Math.min(text.length, LOOKED_AT_BYTES)) return true;
+  return LEAVES_SOMETHING.test(text.toString("latin1"));
 }
 
 /** The text at a place. Throws when it has no end. */

@@ -146,10 +146,11 @@ export class Pool {
       const server = free[at];
       if (server === undefined || server.settingsKey !== settingsKey || server.cancels > 0)
         continue;
+      if (server.stream.destroyed) continue;
       free.splice(at, 1);
       return server;
     }
-    const at = free.findLastIndex(({ cancels }) => cancels === 0);
+    const at = free.findLastIndex(({ cancels, stream }) => cancels === 0 && !stream.destroyed);
     return at < 0 ? undefined : free.splice(at, 1)[0];
   }
 
@@ -222,7 +223,8 @@ export class Pool {
       );
       const login = await logIn(connection, this.keys, signal);
       if (login.kind === "ready") return this.#add(login.server);
-      this.#notOpened(login);
+      // On its way in as the instance was parked: whoever waits goes on waiting.
+      if (!this.parked) this.#notOpened(login);
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof Fault))
@@ -234,6 +236,8 @@ export class Pool {
   #add(ready: ReadyServer): void {
     const server = new PooledServer(ready, (idle) => this.free(idle));
     this.#servers.add(server);
+    // One that has ended its side listens no longer, and is nobody's to wait for.
+    ready.stream.once("end", () => ready.stream.destroy());
     ready.stream.once("close", () => this.#remove(server));
     this.free(server);
   }

@@ -182,7 +182,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
         this.#leaving = true;
         return length;
       case CLIENT.query:
-        this.#noteText(start);
+        this.#noteText(start, length);
         server.query();
         return 0;
       case CLIENT.functionCall:
@@ -197,7 +197,6 @@ export class PooledClient implements Relay, Waiting, FrameReader {
         return 0;
       case CLIENT.parse:
         server.extend();
-        this.#noteText(start);
         return this.#parse(server, start);
       case CLIENT.bind:
         server.extend();
@@ -262,8 +261,8 @@ export class PooledClient implements Relay, Waiting, FrameReader {
     if (this.#server === server && server.resting) this.rested();
   }
 
-  #noteText(start: Buffer): void {
-    if (leavesSomething(start)) this.#server?.staysDirty();
+  #noteText(start: Buffer, length: number): void {
+    if (leavesSomething(start, length)) this.#server?.staysDirty();
   }
 
   /** Returns how much of the message does not go on. */
@@ -294,9 +293,12 @@ export class PooledClient implements Relay, Waiting, FrameReader {
     const portal = requireText(start, HEAD_BYTES);
     const asked = requireText(start, portal.end);
     if (asked.text === "") {
+      if (this.#unnamed !== undefined) this.#noteText(this.#unnamed, this.#unnamed.length);
       this.#needUnnamed(server);
       return 0;
     }
+    // What it leaves, it leaves each time.
+    if (this.#statements.get(asked.text)?.leaves) server.staysDirty();
     const known = Buffer.from(`${this.#onServer(server, asked.text)}\0`);
     const head = Buffer.alloc(HEAD_BYTES);
     head[0] = CLIENT.bind;

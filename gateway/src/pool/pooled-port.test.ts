@@ -271,3 +271,47 @@ test.skipIf(!pgbench)(
     );
   },
 );
+
+test("what a statement leaves is undone each time that it is used", async () => {
+  const [one, other] = [
+    await connectTo(gateway.pgPooledPort, acme),
+    await connectTo(gateway.pgPooledPort, acme),
+  ];
+  const text = "select set_config('app.user_id', $1, false)";
+  const named = { name: "who", text, values: ["alice"] };
+  const seen = "select current_setting('app.user_id', true) as who";
+  for (let round = 0; round < 3; round += 1) {
+    await one.query(named);
+    await one.query(text, ["bob"]);
+    expect((await other.query(seen)).rows[0].who ?? "").toBe("");
+  }
+  const locked = { name: "lock", text: "select pg_advisory_lock_shared($1::int)", values: [7] };
+  for (let round = 0; round < 2; round += 1) await one.query(locked);
+  await one.query("create table pg_temp.kept as select 1 as one");
+  const kept = "select count(*)::int as n from pg_locks where locktype = 'advisory'";
+  expect((await other.query(kept)).rows).toEqual([{ n: 0 }]);
+  await expect(other.query("select from pg_temp.kept")).rejects.toThrow();
+  await Promise.all([one.end(), other.end()]);
+});
+
+test("servers that have ended are nobody's, and whoever had one is told and gone", async () => {
+  const clients = [
+    await connectTo(gateway.pgPooledPort, acme),
+    await connectTo(gateway.pgPooledPort, acme),
+  ];
+  for (const client of clients) await client.query("begin");
+  const [free, holds] = clients as [pg.Client, pg.Client];
+  await free.query("commit");
+  const gone = new Promise((resolve) => holds.once("end", resolve));
+  const session = await connectTo(gateway.pgPort, acme);
+  await session.query(`select pg_terminate_backend(pid) from pg_stat_activity
+    where pid <> pg_backend_pid() and usename = current_user`);
+  await gone;
+  for (let round = 0; round < 4; round += 1) {
+    expect((await free.query("select 1 as one")).rows).toEqual([{ one: 1 }]);
+    const fresh = await connectTo(gateway.pgPooledPort, acme);
+    expect((await fresh.query("select 1 as one")).rows).toEqual([{ one: 1 }]);
+    await fresh.end();
+  }
+  await Promise.all([free.end(), session.end()]);
+});

@@ -3,11 +3,15 @@
  * on servers, so a server keeps it once.
  */
 
+import { leavesSomething } from "./client-messages.ts";
+
 export interface Statement {
   /** What servers know it by. */
   readonly name: string;
   /** What Parse says after the name: the text and the types of parameters. */
   readonly body: Buffer;
+  /** Whether what it does may stay in a session. */
+  readonly leaves: boolean;
 }
 
 export class Statements {
@@ -23,7 +27,8 @@ export class Statements {
       return held;
     }
     this.#made += 1;
-    const made = { name: `aerodb_${this.#made}`, body: Buffer.from(body), users: 1 };
+    const leaves = leavesSomething(body);
+    const made = { name: `aerodb_${this.#made}`, body: Buffer.from(body), users: 1, leaves };
     this.#byBody.set(key, made);
     return made;
   }

@@ -8,8 +8,19 @@ import { bytesToName, UnnamedPortal } from "./unnamed-portal.ts";
 
 /** Of a text no more is looked at. */
 const READ_BYTES = 8_192;
-/** Settings with a dot in their name, which Postgres lists nowhere. */
-const NAMES_OWN_SETTING = /\bset_config\b|\bset\s+(?:session\s+)?"?[a-z_][\w$]*"?\s*\.\s*"?[a-z_]/i;
+/**
+ * Settings with a dot in their name, which Postgres lists nowhere: by SET, or by `set_config`
+ * unless that is for the transaction alone, or of a name that is written there without one.
+ */
+const NAMES_OWN_SETTING = new RegExp(
+  [
+    /\bset(?:\s|\/\*.*?\*\/)+(?:session(?:\s|\/\*.*?\*\/)+)?"?[a-z_][\w$]*"?\s*\.\s*"?[a-z_]/,
+    /\bset_config\s*\(\s*(?!'[^'.]*'\s*,)(?!'[^']*'\s*,[^()]*,\s*true\s*\))/,
+  ]
+    .map(({ source }) => source)
+    .join("|"),
+  "is",
+);
 
 const LOOKS_AT = onlyTypes(Object.values(CLIENT));
 const NOTHING = onlyTypes([]);

@@ -12,7 +12,7 @@ import { ConnectionTraffic } from "./connection-traffic.ts";
 import type { Instances } from "./instances.ts";
 import { type Opened, ParkableSession } from "./parkable-session.ts";
 import { DirectRelay, type Relay } from "./relay.ts";
-import { logIn } from "./server-login.ts";
+import { logIn, shutsDown } from "./server-login.ts";
 import { type Entry, encodeWelcome, type Serve } from "./session.ts";
 import type { TenantSession } from "./tenant-sessions.ts";
 
@@ -71,6 +71,20 @@ async function pass(
 
 /** Opens a connection to the instance as the client that has shown its key. */
 async function openServer(
+  entry: Entry,
+  route: Route,
+  settings: DirectSettings,
+  signal: AbortSignal,
+): Promise<Opened> {
+  for (;;) {
+    const opened = await tryServer(entry, route, settings, signal);
+    // One that was on its way in as its instance was parked comes again.
+    const parked = settings.parking.of(route.instanceId) !== undefined;
+    if (opened.kind === "ready" || opened.final || !parked) return opened;
+  }
+}
+
+async function tryServer(
   { ask, proof }: Entry,
   route: Route,
   { instances, traffic }: DirectSettings,
@@ -99,19 +113,19 @@ async function openServer(
       case "ready":
         return login;
       case "refused":
-        return { kind: "refused", answer: credentialsRefused(ask.user) };
+        return { kind: "refused", final: true, answer: credentialsRefused(ask.user) };
       case "error":
         // Its plan's connections are taken, in most cases.
-        counters.connectionsRefused += 1;
-        return { kind: "refused", answer: login.message.bytes };
+        if (!shutsDown(login.message)) counters.connectionsRefused += 1;
+        return { kind: "refused", final: !shutsDown(login.message), answer: login.message.bytes };
       case "lost":
-        return { kind: "refused", answer: encodeErrorResponse(LOST) };
+        return { kind: "refused", final: false, answer: encodeErrorResponse(LOST) };
     }
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
     const { message } = error;
     const report = { severity: "FATAL", sqlState: "57P03", message } as const;
-    return { kind: "refused", answer: encodeErrorResponse(report) };
+    return { kind: "refused", final: true, answer: encodeErrorResponse(report) };
   }
 }
 

@@ -30,7 +30,12 @@ const ADMIN_SHUTDOWN = "57P01";
 /** A server that waits for the first query, or what the client is told instead. */
 export type Opened =
   | { readonly kind: "ready"; readonly server: ReadyServer }
-  | { readonly kind: "refused"; readonly answer: Buffer };
+  | {
+      readonly kind: "refused";
+      readonly answer: Buffer;
+      /** Whether to try again is of no use. */
+      readonly final: boolean;
+    };
 
 export interface ParkableSettings {
   readonly instanceId: string;
@@ -100,29 +105,37 @@ export class ParkableSession {
   async #moveOn(server: Duplex, over: AbortSignal): Promise<ServerReport | undefined> {
     const gone = this.#gone.signal;
     const memory = await this.#recall(server);
-    // With whoever is silent it is the same as with one that left.
-    server.end(TERMINATE);
+    // One that has more to say than is heard would not hear a goodbye either.
+    if (memory === undefined) server.destroy();
+    else server.end(TERMINATE);
     const kept = unmovableIn(memory, this.#relay.asked.keepsUnseen);
     if (memory === undefined || kept !== undefined) return ended(sentenceFor(kept));
     await untilAborted(AbortSignal.any([over, gone]));
-    if (gone.aborted) return undefined;
-    const route = this.#settings.currentRoute();
-    const opened = await this.#settings.open(route, gone);
-    if (opened.kind === "refused") return reportIn(opened.answer);
-    const { server: next } = opened;
-    const { unnamed } = this.#relay.asked;
-    const tell = (bytes: Buffer) => this.#relay.pass(bytes);
-    const restored = await withDeadline(MEMORY_MS, gone, (ending) =>
-      restoreOn(next, { memory, unnamed }, tell, ending),
-    ).catch(() => false);
-    if (!restored) {
+    for (;;) {
+      if (gone.aborted) return undefined;
+      const route = this.#settings.currentRoute();
+      const opened = await this.#settings.open(route, gone);
+      if (opened.kind === "refused") return reportIn(opened.answer);
+      const { server: next } = opened;
+      if (await this.#restoreOn(next, memory)) {
+        this.#target = { instanceId: route.instanceId, key: next.key };
+        this.#relay.attach(next);
+        this.#join(route.instanceId);
+        return undefined;
+      }
       next.stream.destroy();
+      // Parked once more meanwhile: it comes again after that.
+      if (this.#settings.parking.of(route.instanceId) !== undefined) continue;
       return ended("the tenant's server was restarted, and does not take what the session had");
     }
-    this.#target = { instanceId: route.instanceId, key: next.key };
-    this.#relay.attach(next);
-    this.#join(route.instanceId);
-    return undefined;
+  }
+
+  #restoreOn(next: ReadyServer, memory: SessionMemory): Promise<boolean> {
+    const { unnamed } = this.#relay.asked;
+    const tell = (bytes: Buffer) => this.#relay.pass(bytes);
+    return withDeadline(MEMORY_MS, this.#gone.signal, (ending) =>
+      restoreOn(next, { memory, unnamed }, tell, ending),
+    ).catch(() => false);
   }
 
   /** Undefined when the server does not say. */

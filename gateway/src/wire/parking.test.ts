@@ -151,6 +151,43 @@ test.each([
   await setParked(false);
 });
 
+test.each([
+  "select set_config('work_mem', '3MB', false)",
+  "select set_config('my.thing', 'x', true)",
+  "select 1 as set_config",
+])("a session that keeps nothing unseen goes on: %s", async (statement) => {
+  const client = await connectTo(gateway.pgPort, acme);
+  await client.query(statement);
+  const before = await pidOf(client);
+  await setParked(true);
+  await left();
+  await setParked(false);
+  expect(await pidOf(client)).not.toBe(before);
+  await client.end();
+});
+
+test("a statement that can be prepared no longer costs no session", async () => {
+  const client = await connectTo(gateway.pgPort, acme);
+  await client.query("create table passing (i int)");
+  await client.query({ name: "reads", text: "select i from passing" });
+  await client.query("drop table passing");
+  await setParked(true);
+  await left();
+  await setParked(false);
+  expect((await client.query("select 1 as one")).rows).toEqual([{ one: 1 }]);
+  await client.end();
+});
+
+test("one that has prepared more than is kept is ended at once, and holds nobody up", async () => {
+  const client = await connectTo(gateway.pgPort, acme);
+  const failed = new Promise<pg.DatabaseError>((resolve) => client.on("error", resolve as never));
+  await client.query({ name: "long", text: `select length('${"x".repeat(2 << 20)}')` });
+  await setParked(true);
+  expect((await failed).code).toBe("57P01");
+  await left();
+  await setParked(false);
+});
+
 test("a client that leaves while it is away takes no server when it is back", async () => {
   const leaves = await loggedIn(gateway.pgPort, acme);
   const stays = await connectTo(gateway.pgPort, acme);

@@ -29,6 +29,11 @@ export type ServerLogin =
   | { readonly kind: "error"; readonly message: WireMessage }
   | { readonly kind: "lost" };
 
+/** Whether an error says that the server stops or starts. */
+export function shutsDown({ payload }: WireMessage): boolean {
+  return decodeReport(payload).get("C")?.startsWith("57P0") === true;
+}
+
 /** Leaves the connection open only if it is ready. Rejects with the signal's reason. */
 export async function logIn(
   connection: ServerConnection,

@@ -30,8 +30,9 @@ export async function recallSession(
 }
 
 /**
- * Gives a new session what another kept, and the Parse without a name that its client sent last.
- * False when the server refuses some of it. Rejects with the signal's reason.
+ * Gives a new session what another kept, and the Parse without a name that its client sent last. A
+ * statement that can be prepared no longer is left out, for only its use would have failed. False
+ * when the server refuses some of the rest. Rejects with the signal's reason.
  */
 export async function restoreOn(
   peer: Peer,
@@ -43,15 +44,19 @@ export async function restoreOn(
   const queries = restoreSession(memory).map(encodeQuery);
   const parses = memory.statements.filter(({ bySql }) => !bySql).map(encodeTypedParse);
   // Queries forget the statement without a name.
-  const last = unnamed === undefined ? [] : [unnamed];
-  peer.stream.write(Buffer.concat([...queries, ...parses, ...last, SYNC]));
+  if (unnamed !== undefined) parses.push(unnamed);
+  const synced = parses.flatMap((parse) => [parse, SYNC]);
+  peer.stream.write(Buffer.concat([...queries, ...synced]));
   // What it says of its settings the client has heard when it chose them.
-  const answer = await answersOf(peer, queries.length + 1, { tells: "A", tell, signal });
-  return answer.kind === "answered";
+  const questions = queries.length + parses.length;
+  const answer = await answersOf(peer, questions, { tells: "A", tell, signal });
+  return !answer.lost && answer.failed.every((question) => question >= queries.length);
 }
 
 interface Answer {
-  readonly kind: "answered" | "failed" | "lost";
+  readonly lost: boolean;
+  /** Numbers of the questions that failed, from 0. */
+  readonly failed: readonly number[];
   /** The first column of the last row. */
   readonly row?: string;
 }
@@ -61,18 +66,18 @@ async function answersOf(
   questions: number,
   how: { readonly tells: string; readonly tell: Tell; readonly signal: AbortSignal },
 ): Promise<Answer> {
-  let left = questions;
-  let failed = false;
+  const failed: number[] = [];
   let row: string | undefined;
-  while (left > 0) {
+  for (let question = 0; question < questions; ) {
     const message = await nextMessage(peer, how.signal);
-    if (message === undefined) return { kind: "lost" };
+    if (message === undefined) return { lost: true, failed };
     const { type, payload, bytes } = message;
     if (how.tells.includes(type)) how.tell(bytes);
-    if (type === "E") failed = true;
+    if (type === "E") failed.push(question);
     if (type === "D") row = payload.toString("utf8", ROW_HEAD_BYTES);
-    if (type === "Z") left -= 1;
+    if (type === "Z") question += 1;
   }
-  const kind = failed ? "failed" : "answered";
-  return row === undefined || failed ? { kind } : { kind, row };
+  return row === undefined || failed.length > 0
+    ? { lost: false, failed }
+    : { lost: false, failed, row };
 }
