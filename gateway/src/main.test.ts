@@ -4,8 +4,9 @@ import { rm } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { saveIdentity } from "@aerodb/identity";
 import { openCertificateAuthority } from "@aerodb/identity/authority";
-import { EXIT, newId } from "@aerodb/runtime";
+import { EXIT } from "@aerodb/runtime";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { throwawayIdentity } from "./throwaway-identity.ts";
 import { throwawayDirectory } from "./throwaway-platform.ts";
 
 let home: string;
@@ -16,15 +17,7 @@ let child: ChildProcess | undefined;
 beforeEach(async () => {
   home = await throwawayDirectory();
   const authority = await openCertificateAuthority(`${home}/ca`);
-  const id = newId("gtw");
-  const issued = await authority.issue({
-    peer: { kind: "gateway", id },
-    dnsNames: [],
-    ipAddresses: [],
-    validForDays: 1,
-  });
-  const caCertificate = authority.certificate;
-  saveIdentity(home, { kind: "gateway", id, ...issued, caCertificate, linkAddress: "127.0.0.1:1" });
+  saveIdentity(home, { ...(await throwawayIdentity(authority)), linkAddress: "127.0.0.1:1" });
   taken = createServer().listen(0, "127.0.0.1");
   await once(taken, "listening");
   takenPort = (taken.address() as { port: number }).port;

@@ -70,7 +70,7 @@ export class Parking {
   }
 }
 
-/** Resolves once one of the signals is aborted. */
+/** Resolves once it is aborted. */
 export function untilAborted(signal: AbortSignal): Promise<void> {
   if (signal.aborted) return Promise.resolve();
   return new Promise((resolve) => {

@@ -17,7 +17,7 @@ export class CancelRequests {
     this.#settings = settings;
   }
 
-  /** Of a client. Whether there was anything to cancel nobody is told, as by Postgres. */
+  /** Takes a client's. As by Postgres, nobody is told whether there was anything to cancel. */
   async take(key: BackendKey, signal: AbortSignal): Promise<void> {
     await this.takeHere(key, signal);
     await this.#settings.siblings?.pass(key, signal);

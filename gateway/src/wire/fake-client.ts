@@ -102,3 +102,13 @@ function wrongFinal(serverFirst: string): Buffer {
   const proof = Buffer.alloc(32, 7).toString("base64");
   return encodeMessage("p", Buffer.from(`c=biws,r=${nonce},p=${proof}`));
 }
+
+const NUL = Buffer.alloc(1);
+
+/** Messages of the extended protocol about what has no name. */
+export const UNNAMED = {
+  parse: (sql: string) => encodeMessage("P", NUL, Buffer.from(`${sql}\0`), Buffer.alloc(2)),
+  bind: encodeMessage("B", NUL, NUL, Buffer.alloc(6)),
+  /** `most`: rows; 0: all. */
+  execute: (most: number) => encodeMessage("E", NUL, Buffer.from([0, 0, 0, most])),
+};

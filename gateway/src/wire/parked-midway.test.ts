@@ -6,9 +6,10 @@ import type pg from "pg";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Gateway } from "../gateway.ts";
 import { ThrowawayPlatform, type ThrowawayTenant } from "../throwaway-platform.ts";
-import { loggedIn } from "./fake-client.ts";
+import { loggedIn, UNNAMED } from "./fake-client.ts";
 import { encodeQuery, SYNC } from "./messages.ts";
 import { nextMessage, type Peer } from "./peer.ts";
+import { setParked as tellParked } from "./throwaway-parking.ts";
 
 let platform: ThrowawayPlatform;
 let gateway: Gateway;
@@ -29,11 +30,9 @@ afterAll(async () => {
   await platform.remove();
 });
 
-async function setParked(parked: boolean): Promise<void> {
+function setParked(parked: boolean): Promise<void> {
   generation += 1n;
-  const { endpoints = [] } = platform.tableOf([acme], { generation });
-  platform.control.send({ generation, endpoints: endpoints.map((each) => ({ ...each, parked })) });
-  await platform.followed(generation);
+  return tellParked(platform, acme, { generation, parked });
 }
 
 async function sessions(): Promise<number> {
@@ -41,10 +40,8 @@ async function sessions(): Promise<number> {
   return (await root.query(count, [acme.tenantId])).rows[0].n;
 }
 
-const NUL = Buffer.alloc(1);
-const parse = (sql: string) => encodeMessage("P", NUL, Buffer.from(`${sql}\0`), Buffer.alloc(2));
-const BIND = encodeMessage("B", NUL, NUL, Buffer.alloc(6));
-const EXECUTE = encodeMessage("E", NUL, Buffer.alloc(4));
+const { parse, bind: BIND, execute } = UNNAMED;
+const EXECUTE = execute(0);
 const FLUSH = encodeMessage("H");
 const COPY_DONE = encodeMessage("c");
 const row = (text: string) => encodeMessage("d", Buffer.from(`${text}\n`));
@@ -135,8 +132,7 @@ const CASES: readonly Case[] = [
     what: "rows that it has not fetched yet",
     begins: async (client) => {
       await client.say(encodeQuery("begin"), "Z");
-      const two = encodeMessage("E", NUL, Buffer.from([0, 0, 0, 2]));
-      const fetches = [parse("select generate_series(1, 3)"), BIND, two, SYNC];
+      const fetches = [parse("select generate_series(1, 3)"), BIND, execute(2), SYNC];
       return client.say(Buffer.concat(fetches), "Z");
     },
     ends: async (client) => {

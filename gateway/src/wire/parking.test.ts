@@ -10,6 +10,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Gateway } from "../gateway.ts";
 import { ThrowawayPlatform, type ThrowawayTenant } from "../throwaway-platform.ts";
 import { connectTo, loggedIn } from "./fake-client.ts";
+import { setParked as tellParked } from "./throwaway-parking.ts";
 
 let platform: ThrowawayPlatform;
 let gateway: Gateway;
@@ -25,11 +26,9 @@ beforeAll(async () => {
 });
 afterAll(() => platform.remove());
 
-async function setParked(parked: boolean): Promise<void> {
+function setParked(parked: boolean): Promise<void> {
   generation += 1n;
-  const { endpoints = [] } = platform.tableOf([acme], { generation });
-  platform.control.send({ generation, endpoints: endpoints.map((each) => ({ ...each, parked })) });
-  await platform.followed(generation);
+  return tellParked(platform, acme, { generation, parked });
 }
 
 async function setState(state: RouteState): Promise<void> {

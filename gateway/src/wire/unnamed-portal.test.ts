@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Gateway } from "../gateway.ts";
 import { ThrowawayPlatform, type ThrowawayTenant } from "../throwaway-platform.ts";
-import { connectTo, loggedIn } from "./fake-client.ts";
+import { connectTo, loggedIn, UNNAMED } from "./fake-client.ts";
 import { CLIENT, encodeQuery, SYNC } from "./messages.ts";
 import { nextMessage } from "./peer.ts";
 import { UnnamedPortal } from "./unnamed-portal.ts";
@@ -25,10 +25,7 @@ beforeAll(async () => {
 });
 afterAll(() => platform.remove());
 
-const NUL = Buffer.alloc(1);
-const parse = (sql: string) => encodeMessage("P", NUL, Buffer.from(`${sql}\0`), Buffer.alloc(2));
-const BIND = encodeMessage("B", NUL, NUL, Buffer.alloc(6));
-const executeRows = (most: number) => encodeMessage("E", NUL, Buffer.from([0, 0, 0, most]));
+const { parse, bind: BIND, execute: executeRows } = UNNAMED;
 const DESCRIBE = encodeMessage("D", Buffer.from("P\0"));
 
 /** The types of what comes until so many ReadyForQuery, errors with their SQLSTATE. */
