@@ -1,14 +1,25 @@
 /** What of a client's messages the pooled port looks at. */
+import type { ServerReport } from "@aerodb/postgres";
 import { onlyTypes } from "../wire/frames.ts";
 import { CLIENT, HEAD_BYTES, textAt } from "../wire/messages.ts";
 
 /** A statement is kept to be prepared elsewhere; longer ones belong into a query. */
 const MOST_PARSE_BYTES = 16 * 1024 * 1024;
 const NAME_BYTES = 1_024;
-const READ_BYTES = 8_192;
+/** Of a query no more must be there before it goes on. */
+export const READ_BYTES = 8_192;
 /** What stays in a session without any answer telling of it; of blocks of code nothing is known. */
 const LEAVES_SOMETHING =
   /\btemp(orary)?\b|\bpg_temp|set_config|advisory_lock|\bhold\b|\bdo\s*(\$|'|language)|\bcall\b/i;
+const DEALLOCATE = new RegExp(
+  [
+    /^\s*deallocate\s+(?:prepare\s+)?/,
+    /(?:"(?<quoted>(?:[^"]|"")+)"|(?!all\b)(?<plain>[a-z_][\w$]*))\s*;?\s*$/,
+  ]
+    .map(({ source }) => source)
+    .join(""),
+  "i",
+);
 /** No more is looked at of one statement. */
 const LOOKED_AT_BYTES = 64 * 1024;
 
@@ -18,15 +29,26 @@ export const MAY_CHANGE = onlyTypes([
   ...[CLIENT.execute, CLIENT.close],
 ]);
 
+/** A message that a direct connection would take, and the pooled port does not. */
+export class TooLong extends Error {
+  readonly report: ServerReport;
+
+  constructor(what: string, most: string) {
+    const message = `${what} may have at most ${most} on the pooled port: use the other one`;
+    super(message);
+    this.report = { severity: "FATAL", sqlState: "54000", message };
+  }
+}
+
 /** How much of a message must be there. Throws for a name or a statement that is too long. */
 export function bytesNeeded(type: number, length: number): number {
   switch (type) {
     case CLIENT.parse:
-      if (length > MOST_PARSE_BYTES) throw new Error("a statement that is too long");
+      if (length > MOST_PARSE_BYTES) throw new TooLong("a statement that is prepared", "16 MiB");
       return length;
     case CLIENT.describe:
     case CLIENT.close:
-      if (length > NAME_BYTES) throw new Error("a name that is too long");
+      if (length > NAME_BYTES) throw new TooLong("the name of a statement", "1,018 bytes");
       return length;
     case CLIENT.bind:
       return Math.min(length, NAME_BYTES);
@@ -46,6 +68,17 @@ export function bytesNeeded(type: number, length: number): number {
 export function leavesSomething(text: Buffer, length = text.length): boolean {
   if (length > Math.min(text.length, LOOKED_AT_BYTES)) return true;
   return LEAVES_SOMETHING.test(text.toString("latin1"));
+}
+
+/**
+ * The name in `DEALLOCATE name`, where a text is that and no more; undefined for any other. `at`:
+ * where it begins.
+ */
+export function deallocatedIn(message: Buffer, at: number): string | undefined {
+  const end = message.indexOf(0, at);
+  if (end < 0 || end - at > NAME_BYTES) return undefined;
+  const { quoted, plain } = DEALLOCATE.exec(message.toString("utf8", at, end))?.groups ?? {};
+  return quoted?.replaceAll('""', '"') ?? plain?.toLowerCase();
 }
 
 /** The text at a place. Throws when it has no end. */

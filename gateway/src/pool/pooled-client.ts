@@ -1,31 +1,30 @@
 /** A client of the pooled port: it has a server while a transaction is open, and else none. */
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { encodeErrorResponse, type ServerReport, type SessionSettings } from "@aerodb/postgres";
+import {
+  encodeErrorResponse,
+  encodeMessage,
+  type ServerReport,
+  type SessionSettings,
+} from "@aerodb/postgres";
 import type { ConnectionTraffic } from "../wire/connection-traffic.ts";
 import { type FrameReader, Frames } from "../wire/frames.ts";
-import {
-  CLIENT,
-  CLOSE_NOTHING,
-  encodeDescribeStatement,
-  encodeParse,
-  HEAD_BYTES,
-  STATEMENT,
-} from "../wire/messages.ts";
+import { CLIENT } from "../wire/messages.ts";
 import { closeSoon, INSTANCE_LOST, type Relay } from "../wire/relay.ts";
 import { UnnamedPortal } from "../wire/unnamed-portal.ts";
-import {
-  bytesNeeded,
-  LOOKS_AT,
-  leavesSomething,
-  MAY_CHANGE,
-  requireText,
-} from "./client-messages.ts";
+import { bytesNeeded, LOOKS_AT, leavesSomething, MAY_CHANGE, TooLong } from "./client-messages.ts";
 import { keyOf } from "./client-settings.ts";
+import { ClientStatements } from "./client-statements.ts";
 import type { Pool, Waiting } from "./pool.ts";
 import type { PooledServer } from "./pooled-server.ts";
-import type { Statement } from "./statements.ts";
+import { Unheard } from "./unheard.ts";
 
+const READY = encodeMessage("Z", Buffer.from("I"));
+const CANCELLED: ServerReport = {
+  severity: "ERROR",
+  sqlState: "57014",
+  message: "canceling statement due to user request: it waited for a server of the pool",
+};
 const PROTOCOL_VIOLATION: ServerReport = {
   severity: "FATAL",
   sqlState: "08P01",
@@ -42,13 +41,11 @@ export class PooledClient implements Relay, Waiting, FrameReader {
   readonly traffic: ConnectionTraffic;
   readonly #settings: Map<string, string>;
   readonly #frames = new Frames(this);
-  readonly #statements = new Map<string, Statement>();
-  #unnamed: Buffer | undefined;
+  readonly #statements: ClientStatements;
   /** Of the server that it has. */
   #portal = new UnnamedPortal();
   #server: PooledServer | undefined;
-  /** What came while it waits for a server. */
-  #early: Buffer[] = [];
+  readonly #unheard = new Unheard();
   #waits = false;
   #leaving = false;
   #farewell: ServerReport | undefined;
@@ -66,6 +63,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
     this.#stream = stream;
     this.#pool = about.pool;
     this.traffic = about.traffic;
+    this.#statements = new ClientStatements(about.pool.statements);
     this.#settings = new Map(about.settings);
     this.settingsKey = keyOf(about.settings);
     stream.on("data", (chunk: Buffer) => {
@@ -116,10 +114,22 @@ export class PooledClient implements Relay, Waiting, FrameReader {
   granted(server: PooledServer): void {
     this.#waits = false;
     this.#begin(server);
-    const early = this.#early;
-    this.#early = [];
-    for (const chunk of early) this.#take(chunk);
     this.#stream.resume();
+  }
+
+  /**
+   * Its client cancels what it has asked: where that waits for a server, it is answered in place of
+   * one. Returns the server that is to be told.
+   */
+  cancelled(): PooledServer | undefined {
+    if (!this.#waits) return this.#server;
+    this.#pool.forget(this);
+    this.#waits = false;
+    this.#unheard.startDropping();
+    this.#stream.write(encodeErrorResponse(CANCELLED));
+    this.#stream.resume();
+    this.#ask();
+    return undefined;
   }
 
   denied(report: ServerReport): void {
@@ -135,9 +145,11 @@ export class PooledClient implements Relay, Waiting, FrameReader {
 
   rested(): void {
     const server = this.#server;
-    if (server === undefined || !this.#frames.whole) return;
+    const half = this.#frames.takeBack();
+    if (server === undefined || half === undefined) return;
     this.traffic.transactionEnded();
     this.#server = undefined;
+    this.#unheard.push(half);
     server.leave();
     if (this.#leaving) this.#close();
     else if (this.#farewell !== undefined) this.end(this.#farewell);
@@ -147,9 +159,10 @@ export class PooledClient implements Relay, Waiting, FrameReader {
     this.#portal.answered(failed);
   }
 
-  lost(): void {
+  lost(saidWhy: boolean): void {
     this.#server = undefined;
-    this.#fail(INSTANCE_LOST);
+    if (saidWhy) this.#leave();
+    else this.#fail(INSTANCE_LOST);
   }
 
   changed(name: string, value: string): void {
@@ -158,9 +171,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
   }
 
   forgotten(): void {
-    this.#unnamed = undefined;
-    for (const statement of this.#statements.values()) this.#pool.statements.leave(statement);
-    this.#statements.clear();
+    this.#statements.forget();
   }
 
   needs(type: number, length: number): number {
@@ -182,34 +193,23 @@ export class PooledClient implements Relay, Waiting, FrameReader {
         this.#leaving = true;
         return length;
       case CLIENT.query:
-        this.#noteText(start, length);
-        server.query();
-        return 0;
+        if (leavesSomething(start, length)) server.staysDirty();
+        break;
       case CLIENT.functionCall:
         server.query();
-        return 0;
+        break;
       case CLIENT.sync:
         server.sync();
-        return 0;
+        break;
       case CLIENT.execute:
       case CLIENT.flush:
-        server.extend();
-        return 0;
       case CLIENT.parse:
-        server.extend();
-        return this.#parse(server, start);
       case CLIENT.bind:
-        server.extend();
-        return this.#bind(server, length, start);
       case CLIENT.describe:
-        server.extend();
-        return this.#describe(server, start);
       case CLIENT.close:
         server.extend();
-        return this.#closeOne(server, start);
-      default:
-        return 0;
     }
+    return this.#statements.pass(server, type, length, start);
   }
 
   pass(bytes: Buffer): void {
@@ -219,25 +219,37 @@ export class PooledClient implements Relay, Waiting, FrameReader {
 
   #take(chunk: Buffer): void {
     if (this.#leaving) return;
-    if (this.#waits) {
-      this.#early.push(chunk);
-      return;
-    }
-    if (this.#server === undefined) {
-      // Only to say goodbye it needs nobody.
-      if (chunk[0] === CLIENT.terminate && this.#frames.whole) {
-        this.#leave();
-        return;
-      }
-      const server = this.#pool.acquire(this);
-      if (server !== undefined) this.#begin(server);
-    }
     if (this.#server !== undefined) {
       this.#feed(chunk);
       return;
     }
+    this.#unheard.push(chunk);
+    if (!this.#waits) this.#ask();
+  }
+
+  /** Asks for a server when there is something to do for it. */
+  #ask(): void {
+    if (this.#unheard.dropping) {
+      if (!this.#unheard.dropped()) return;
+      this.#stream.write(READY);
+    }
+    let asks = false;
+    try {
+      asks = this.#unheard.asks;
+    } catch (error) {
+      this.#fail(violation(error));
+    }
+    if (!asks) return;
+    if (this.#unheard.saysGoodbye) {
+      this.#leave();
+      return;
+    }
+    const server = this.#pool.acquire(this);
+    if (server !== undefined) {
+      this.#begin(server);
+      return;
+    }
     this.#waits = true;
-    this.#early.push(chunk);
     this.#stream.pause();
   }
 
@@ -245,6 +257,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
     this.#server = server;
     this.#portal = new UnnamedPortal();
     server.adopt(this.#settings, this.settingsKey);
+    for (const chunk of this.#unheard.take()) this.#take(chunk);
   }
 
   #feed(chunk: Buffer): void {
@@ -253,105 +266,12 @@ export class PooledClient implements Relay, Waiting, FrameReader {
     server.stream.cork();
     try {
       this.#frames.push(chunk);
-    } catch {
-      this.#fail(PROTOCOL_VIOLATION);
+    } catch (error) {
+      this.#fail(violation(error));
     }
     server.stream.uncork();
     // Only to flush, or to go, asks nothing.
     if (this.#server === server && server.resting) this.rested();
-  }
-
-  #noteText(start: Buffer, length: number): void {
-    if (leavesSomething(start, length)) this.#server?.staysDirty();
-  }
-
-  /** Returns how much of the message does not go on. */
-  #parse(server: PooledServer, message: Buffer): number {
-    const name = requireText(message, HEAD_BYTES);
-    if (name.text === "") {
-      this.#unnamed = Buffer.from(message);
-      server.unnamed = this.#unnamed;
-      server.awaitParse(true);
-      return 0;
-    }
-    const body = message.subarray(name.end);
-    const held = this.#statements.get(name.text);
-    if (held !== undefined) {
-      // Refused by the server, as it would be without us.
-      server.prepare(held, false);
-      server.awaitParse(true);
-      server.stream.write(encodeParse(held.name, body));
-      return message.length;
-    }
-    const statement = this.#pool.statements.take(body);
-    this.#statements.set(name.text, statement);
-    server.prepare(statement, true, () => this.#drop(name.text, statement));
-    return message.length;
-  }
-
-  #bind(server: PooledServer, length: number, start: Buffer): number {
-    const portal = requireText(start, HEAD_BYTES);
-    const asked = requireText(start, portal.end);
-    if (asked.text === "") {
-      if (this.#unnamed !== undefined) this.#noteText(this.#unnamed, this.#unnamed.length);
-      this.#needUnnamed(server);
-      return 0;
-    }
-    // What it leaves, it leaves each time.
-    if (this.#statements.get(asked.text)?.leaves) server.staysDirty();
-    const known = Buffer.from(`${this.#onServer(server, asked.text)}\0`);
-    const head = Buffer.alloc(HEAD_BYTES);
-    head[0] = CLIENT.bind;
-    head.writeUInt32BE(length - 1 + known.length - (asked.end - portal.end), 1);
-    server.stream.write(Buffer.concat([head, start.subarray(HEAD_BYTES, portal.end), known]));
-    return asked.end;
-  }
-
-  #describe(server: PooledServer, message: Buffer): number {
-    if (message[HEAD_BYTES] !== STATEMENT) return 0;
-    const { text } = requireText(message, HEAD_BYTES + 1);
-    if (text === "") {
-      this.#needUnnamed(server);
-      return 0;
-    }
-    server.stream.write(encodeDescribeStatement(this.#onServer(server, text)));
-    return message.length;
-  }
-
-  /** Servers keep what others may have prepared as well; the client is answered all the same. */
-  #closeOne(server: PooledServer, message: Buffer): number {
-    server.awaitClose(true);
-    if (message[HEAD_BYTES] !== STATEMENT) return 0;
-    const { text } = requireText(message, HEAD_BYTES + 1);
-    if (text === "") {
-      this.#unnamed = undefined;
-      return 0;
-    }
-    const statement = this.#statements.get(text);
-    if (statement !== undefined) this.#drop(text, statement);
-    server.stream.write(CLOSE_NOTHING);
-    return message.length;
-  }
-
-  /** What a server knows the client's statement by; a name that nothing has for one it has not. */
-  #onServer(server: PooledServer, name: string): string {
-    const statement = this.#statements.get(name);
-    if (statement === undefined) return `?${name}`;
-    server.prepare(statement, false);
-    return statement.name;
-  }
-
-  #needUnnamed(server: PooledServer): void {
-    if (this.#unnamed === undefined || server.unnamed === this.#unnamed) return;
-    server.unnamed = this.#unnamed;
-    server.awaitParse(false);
-    server.stream.write(this.#unnamed);
-  }
-
-  #drop(name: string, statement: Statement): void {
-    if (this.#statements.get(name) !== statement) return;
-    this.#statements.delete(name);
-    this.#pool.statements.leave(statement);
   }
 
   #fail(report: ServerReport): void {
@@ -374,6 +294,10 @@ export class PooledClient implements Relay, Waiting, FrameReader {
   #close(): void {
     if (!this.#stream.destroyed) closeSoon(this.#stream);
   }
+}
+
+function violation(error: unknown): ServerReport {
+  return error instanceof TooLong ? error.report : PROTOCOL_VIOLATION;
 }
 
 /** Lets one side wait until the other has drained. What is on its way comes all the same. */

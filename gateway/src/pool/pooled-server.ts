@@ -36,8 +36,8 @@ export interface Holder {
   rested(): void;
   /** One thing that it asked is answered, or what it asked last failed. */
   answered(failed: boolean): void;
-  /** The server is gone. */
-  lost(): void;
+  /** The server is gone, and may have said why. */
+  lost(saidWhy: boolean): void;
   /** The server has set something for the client. */
   changed(name: string, value: string): void;
   /** The server has forgotten every statement that the client prepared. */
@@ -52,6 +52,15 @@ interface Segment {
   readonly parses: Asked[];
   /** Of each Close whether its answer is for the client. */
   readonly closes: boolean[];
+  instead?: Instead;
+}
+
+/** What is asked in place of a query of the client. */
+export interface Instead {
+  /** How many of the first answers the client does not hear. */
+  hides: number;
+  /** Called when the one that it hears says that it is done. */
+  readonly completed: () => void;
 }
 
 interface Asked {
@@ -125,6 +134,11 @@ export class PooledServer implements FrameReader {
     return this.#segments[0]?.silent === true ? LOOKS_AT_ALL : LOOKS_AT;
   }
 
+  /** Whether the last that it said is an error. */
+  get saidWhy(): boolean {
+    return this.#failed;
+  }
+
   /** Whether all that was asked is answered and no transaction is open. */
   get resting(): boolean {
     return this.#status === IDLE && this.#answered;
@@ -173,8 +187,10 @@ export class PooledServer implements FrameReader {
     this.#dirty = true;
   }
 
-  query(): void {
-    this.#segments.push({ kind: "query", silent: false, parses: [], closes: [] });
+  query(instead?: Instead): void {
+    const segment: Segment = { kind: "query", silent: false, parses: [], closes: [] };
+    if (instead !== undefined) segment.instead = instead;
+    this.#segments.push(segment);
   }
 
   /** A message of the extended protocol. */
@@ -246,7 +262,8 @@ export class PooledServer implements FrameReader {
         passes = segment?.closes.shift() ?? true;
         break;
       case SERVER.commandComplete:
-        if (passes) this.#noteTag(start.toString("latin1", HEAD_BYTES));
+        if (hides(segment)) passes = false;
+        else if (passes) this.#noteTag(start.toString("latin1", HEAD_BYTES));
         break;
       case SERVER.parameterStatus:
         this.#noteStatus(start, passes);
@@ -322,4 +339,14 @@ export class PooledServer implements FrameReader {
     if (this.#segments[0]?.kind !== "extended" || this.#open !== undefined) return;
     this.#open = this.#segments.shift();
   }
+}
+
+/** Whether the client does not hear an answer that says that something is done. */
+function hides(segment: Segment | undefined): boolean {
+  const instead = segment?.instead;
+  if (instead === undefined) return false;
+  instead.hides -= 1;
+  if (instead.hides >= 0) return true;
+  instead.completed();
+  return false;
 }

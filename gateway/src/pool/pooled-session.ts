@@ -58,7 +58,7 @@ async function open(
     }
     await failpoint("gateway.pooled.after_greeting");
     signal.throwIfAborted();
-    const own = cancelKeys.register(() => targetOf(pool, client?.server), minor);
+    const own = cancelKeys.register(() => targetOf(pool, client?.cancelled()), minor);
     session.onEnd(() => cancelKeys.forget(own));
     stream.write(encodeWelcome(entry, greeting, own));
     const carried = new ConnectionTraffic(counters);

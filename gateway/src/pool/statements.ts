@@ -26,11 +26,16 @@ export class Statements {
       held.users += 1;
       return held;
     }
-    this.#made += 1;
     const leaves = leavesSomething(body);
-    const made = { name: `aerodb_${this.#made}`, body: Buffer.from(body), users: 1, leaves };
+    const made = { name: this.nextName(), body: Buffer.from(body), users: 1, leaves };
     this.#byBody.set(key, made);
     return made;
+  }
+
+  /** A name that no statement of the pool has had. */
+  nextName(): string {
+    this.#made += 1;
+    return `aerodb_${this.#made}`;
   }
 
   leave({ body }: Statement): void {

@@ -14,7 +14,7 @@ const READ_BYTES = 8_192;
  */
 const NAMES_OWN_SETTING = new RegExp(
   [
-    /\bset(?:\s|\/\*.*?\*\/)+(?:session(?:\s|\/\*.*?\*\/)+)?"?[a-z_][\w$]*"?\s*\.\s*"?[a-z_]/,
+    /\bset(?:\s|\/\*.*?\*\/)+(?:session(?:\s|\/\*.*?\*\/)+)?(?:(?:u&)?"[^"]*"|[\w$]+)\s*\.\s*["\w]/,
     /\bset_config\s*\(\s*(?!'[^'.]*'\s*,)(?!'[^']*'\s*,[^()]*,\s*true\s*\))/,
   ]
     .map(({ source }) => source)

@@ -13,8 +13,8 @@ export interface CancelTarget {
   readonly reserve?: () => () => void;
 }
 
-/** What works for a client at the moment, if anything does. */
-type FindTarget = () => CancelTarget | undefined;
+/** Told that a client cancels. Returns what works for it at the moment, if anything does. */
+type Cancelled = () => CancelTarget | undefined;
 
 /** A process id is a positive number of 31 bits; the first few say which gateway made the key. */
 const RANDOM_IDS = 2 ** 25;
@@ -24,7 +24,7 @@ export const LARGEST_NUMBER = 63;
 const SECRET_BYTES = { old: 4, new: 32 };
 
 export class CancelKeys {
-  readonly #targets = new Map<string, FindTarget>();
+  readonly #targets = new Map<string, Cancelled>();
   readonly #number: number;
 
   /** `number`: of this gateway among those that share its ports. */
@@ -33,15 +33,16 @@ export class CancelKeys {
   }
 
   /** Makes a key, as a minor of the protocol has them. */
-  register(find: FindTarget, minor: number): BackendKey {
+  register(cancelled: Cancelled, minor: number): BackendKey {
     const secret = randomBytes(minor === 0 ? SECRET_BYTES.old : SECRET_BYTES.new);
     const processId = this.#number * RANDOM_IDS + randomInt(1, RANDOM_IDS);
     const key = { processId, secret };
-    this.#targets.set(nameOf(key), find);
+    this.#targets.set(nameOf(key), cancelled);
     return key;
   }
 
-  find(key: BackendKey): CancelTarget | undefined {
+  /** A client has shown a key to cancel. Returns what is to be told. */
+  take(key: BackendKey): CancelTarget | undefined {
     return this.#targets.get(nameOf(key))?.();
   }
 

@@ -26,7 +26,7 @@ export class CancelRequests {
   /** Of a gateway beside this one: it goes no further. */
   async takeHere(key: BackendKey, signal: AbortSignal): Promise<void> {
     const { keys, instances } = this.#settings;
-    const target = keys.find(key);
+    const target = keys.take(key);
     if (target === undefined) return;
     const release = target.reserve?.();
     await instances.cancel(target, signal).finally(release);

@@ -21,7 +21,7 @@ export interface ConnectionFacts {
 }
 
 export interface ConnectionLine extends ConnectionFacts {
-  readonly state: "idle" | "active" | "parked";
+  readonly state: "idle" | "in transaction" | "active" | "parked";
   readonly openForMs: number;
   readonly ingressBytes: number;
   readonly egressBytes: number;
@@ -88,9 +88,10 @@ export class Connections {
   }
 }
 
-function stateOf({ parked, idle }: Relay): ConnectionLine["state"] {
+function stateOf({ parked, idle, resting }: Relay): ConnectionLine["state"] {
   if (parked) return "parked";
-  return idle ? "idle" : "active";
+  if (!idle) return "active";
+  return resting ? "idle" : "in transaction";
 }
 
 function lineOf({ facts, relay, sinceMs }: Open): ConnectionLine {

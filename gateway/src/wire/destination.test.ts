@@ -35,10 +35,13 @@ test("an endpoint in the options decides, and so does what follows a dot in the 
   }
 });
 
-test("whatever the case, and with a dot at the end of the host name", () => {
+test("whatever the case, and with a dot at its end", () => {
   expect(to("Acme.DB.example.com", "postgres")).toBe("acme");
   expect(to("acme.db.example.com.", "postgres")).toBe("acme");
   expect(to(undefined, "ACME")).toBe("acme");
+  expect(to(undefined, "acme.")).toBe("acme");
+  expect(to(undefined, "postgres", "ten_acme", "acme.")).toBe("acme");
+  expect(to(undefined, "postgres", "ten_acme.acme.")).toBe("acme");
 });
 
 test("names that contradict each other lead nowhere, and neither do those of other alphabets", () => {

@@ -40,9 +40,9 @@ export function destinationOf(ask: Ask, baseDomain: string, routes: Routes): Rou
   return isNeutral || find(ask.database, routes) === route ? route : undefined;
 }
 
-/** A tenant by its name or id, whatever the case. */
+/** A tenant by its name or id, whatever the case, with or without a dot at its end. */
 function find(text: string, routes: Routes): Route | undefined {
-  const name = text.toLowerCase();
+  const name = text.toLowerCase().replace(/\.$/, "");
   return routes.byName(name) ?? routes.byTenantId(name);
 }
 

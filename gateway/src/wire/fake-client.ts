@@ -8,6 +8,7 @@ import {
   parseScramVerifier,
   SCRAM_MECHANISM,
   ScramLogin,
+  type WireMessage,
 } from "@aerodb/postgres";
 import pg from "pg";
 import { clientKeyOf } from "../../../packages/postgres/src/scram-sample.ts";
@@ -62,8 +63,12 @@ export async function connectTo(
   return client;
 }
 
-/** A connection of the bare protocol that is ready for its first query. */
-export async function loggedIn(port: number, tenant: ThrowawayTenant): Promise<Socket> {
+/** A connection of the bare protocol that is ready for its first query. `hear`: what is said. */
+export async function loggedIn(
+  port: number,
+  tenant: ThrowawayTenant,
+  hear: (message: WireMessage) => void = () => undefined,
+): Promise<Socket> {
   const { tenantId: user, name: database, password, verifier: text } = tenant;
   const verifier = parseScramVerifier(text);
   if (verifier === undefined) throw new Error("bug: a tenant without a verifier");
@@ -75,6 +80,7 @@ export async function loggedIn(port: number, tenant: ThrowawayTenant): Promise<S
   for (;;) {
     const message = await nextMessage(peer, signal);
     if (message === undefined || message.type === "E") throw new Error("the login was refused");
+    hear(message);
     if (message.type === "Z") return socket;
     if (message.type !== "R") continue;
     const code = message.payload.readInt32BE(0);

@@ -6,6 +6,7 @@ import { HEAD_BYTES } from "./messages.ts";
 
 /** What Postgres takes at most. */
 const MOST_BYTES = 0x4000_0000;
+const NO_BYTES = Buffer.alloc(0);
 
 /** What is done with frames. */
 export interface FrameReader {
@@ -44,6 +45,16 @@ export class Frames {
   /** Whether the last byte that came was the last of a frame. */
   get whole(): boolean {
     return this.#left === 0 && this.#heldBytes === 0;
+  }
+
+  /** What was kept of a message of which nothing has gone on; undefined in the midst of one. */
+  takeBack(): Buffer | undefined {
+    if (this.#left > 0) return undefined;
+    if (this.#heldBytes === 0) return NO_BYTES;
+    const bytes = Buffer.concat(this.#held);
+    this.#held = [];
+    this.#heldBytes = 0;
+    return bytes;
   }
 
   /** Throws for a length that no message has. */

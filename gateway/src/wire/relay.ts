@@ -245,7 +245,8 @@ export class DirectRelay implements Relay, FrameReader {
   }
 
   #serverClosed(): void {
-    if (this.#atRest && !this.#clientLeft) this.#writeReport(INSTANCE_LOST);
+    // A server that has said why has said enough.
+    if (this.#atRest && !this.#clientLeft && !this.#failed) this.#writeReport(INSTANCE_LOST);
     closeSoon(this.#client);
     if (this.#client.closed) this.#ended.resolve();
   }

@@ -23,10 +23,11 @@ export async function recallSession(
   tell: Tell,
   signal: AbortSignal,
 ): Promise<SessionMemory | undefined> {
-  stream.write(encodeQuery(RECALL_SESSION));
+  stream.write(Buffer.concat(RECALL_SESSION.map(encodeQuery)));
   const peer = { stream, reader: new MessageReader(MOST_BYTES) };
-  const answer = await answersOf(peer, 1, { tells: "ANS", tell, signal });
-  return answer.row === undefined ? undefined : parseSessionMemory(answer.row);
+  const how = { tells: "ANS", tell, signal };
+  const { lost, failed, rows } = await answersOf(peer, RECALL_SESSION.length, how);
+  return lost || failed.length > 0 ? undefined : parseSessionMemory(rows);
 }
 
 /**
@@ -57,8 +58,8 @@ interface Answer {
   readonly lost: boolean;
   /** Numbers of the questions that failed, from 0. */
   readonly failed: readonly number[];
-  /** The first column of the last row. */
-  readonly row?: string;
+  /** The first column of each row. */
+  readonly rows: readonly string[];
 }
 
 async function answersOf(
@@ -67,17 +68,15 @@ async function answersOf(
   how: { readonly tells: string; readonly tell: Tell; readonly signal: AbortSignal },
 ): Promise<Answer> {
   const failed: number[] = [];
-  let row: string | undefined;
+  const rows: string[] = [];
   for (let question = 0; question < questions; ) {
     const message = await nextMessage(peer, how.signal);
-    if (message === undefined) return { lost: true, failed };
+    if (message === undefined) return { lost: true, failed, rows };
     const { type, payload, bytes } = message;
     if (how.tells.includes(type)) how.tell(bytes);
     if (type === "E") failed.push(question);
-    if (type === "D") row = payload.toString("utf8", ROW_HEAD_BYTES);
+    if (type === "D") rows.push(payload.toString("utf8", ROW_HEAD_BYTES));
     if (type === "Z") question += 1;
   }
-  return row === undefined || failed.length > 0
-    ? { lost: false, failed }
-    : { lost: false, failed, row };
+  return { lost: false, failed, rows };
 }

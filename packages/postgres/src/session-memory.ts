@@ -24,19 +24,23 @@ export interface PreparedStatement {
   readonly types: readonly number[];
 }
 
-/** Settings of a transaction, which Postgres lists with those of a session. */
-const OF_TRANSACTION = "'transaction_isolation', 'transaction_read_only', 'transaction_deferrable'";
+/** Settings of a transaction, which Postgres lists with those of a session; and one told apart. */
+const NOT_TOLD =
+  "'transaction_isolation', 'transaction_read_only', 'transaction_deferrable', 'statement_timeout'";
 
 /**
  * Outside of a transaction every advisory lock that is held is the session's. Answers one row with
- * one text, to be read by `parseSessionMemory`.
+ * one text each, to be read by `parseSessionMemory`. The time that the session gives its statements
+ * is put aside first: it may be short.
  */
-export const RECALL_SESSION = `
-select pg_catalog.json_build_object(
+export const RECALL_SESSION = [
+  "show statement_timeout",
+  "set statement_timeout = 0",
+  `select pg_catalog.json_build_object(
   'settings', (select coalesce(pg_catalog.json_agg(
                         pg_catalog.json_build_array(name, setting)), '[]')
                  from pg_catalog.pg_settings
-                where source = 'session' and name not in (${OF_TRANSACTION})),
+                where source = 'session' and name not in (${NOT_TOLD})),
   'statements', (select coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(
                           name, statement, from_sql,
                           parameter_types::pg_catalog.oid[]::pg_catalog.int8[])), '[]')
@@ -58,13 +62,14 @@ select pg_catalog.json_build_object(
                     where locktype = 'advisory' and pid = pg_catalog.pg_backend_pid())
     union all
     select 'another role' where current_user <> session_user) kept)
-)`;
+)`,
+];
 
 type Told = [name: string, text: string, bySql: boolean, types: number[]];
 
-/** Reads what `RECALL_SESSION` answers. Throws when it is something else. */
-export function parseSessionMemory(answer: string): SessionMemory {
-  const told = JSON.parse(answer) as {
+/** Reads the rows that `RECALL_SESSION` answers. Throws when they are something else. */
+export function parseSessionMemory([timeout = "", kept = ""]: readonly string[]): SessionMemory {
+  const told = JSON.parse(kept) as {
     readonly settings: [string, string][];
     readonly statements: Told[];
     readonly channels: string[];
@@ -75,7 +80,8 @@ export function parseSessionMemory(answer: string): SessionMemory {
   });
   const bound = statements.some((each) => each.bySql && !isOnePrepare(each.text));
   const unmovable = [...told.unmovable, ...(bound ? ["statements prepared among others"] : [])];
-  return { settings: told.settings, statements, channels: told.channels, unmovable };
+  const settings = [...told.settings, ["statement_timeout", timeout] as const];
+  return { settings, statements, channels: told.channels, unmovable };
 }
 
 /**
@@ -88,12 +94,17 @@ function isOnePrepare(text: string): boolean {
 
 /** SQL that gives a session that was just opened the settings, channels and `PREPARE`s. */
 export function restoreSession({ settings, channels, statements }: SessionMemory): string[] {
+  const set = ([name, value]: readonly [string, string]) =>
+    `select pg_catalog.set_config(${quoteLiteral(name)}, ${quoteLiteral(value)}, false)`;
   return [
-    ...settings.map(
-      ([name, value]) =>
-        `select pg_catalog.set_config(${quoteLiteral(name)}, ${quoteLiteral(value)}, false)`,
-    ),
+    ...settings.filter(([name]) => !isTimeout(name)).map(set),
     ...channels.map((channel) => `listen ${quoteIdentifier(channel)}`),
     ...statements.filter(({ bySql }) => bySql).map(({ text }) => text),
+    // Last, lest a short one strikes here.
+    ...settings.filter(([name]) => isTimeout(name)).map(set),
   ];
+}
+
+function isTimeout(name: string): boolean {
+  return name.endsWith("_timeout");
 }

@@ -1,0 +1,177 @@
+/**
+ * What a client of the pooled port has prepared. Whichever server works for it has to know a
+ * statement before it is used, by the name that all clients of the pool share.
+ */
+import {
+  CLIENT,
+  CLOSE_NOTHING,
+  encodeDescribeStatement,
+  encodeParse,
+  encodeQuery,
+  HEAD_BYTES,
+  STATEMENT,
+} from "../wire/messages.ts";
+import { deallocatedIn, leavesSomething, requireText } from "./client-messages.ts";
+import type { PooledServer } from "./pooled-server.ts";
+import type { Statement, Statements } from "./statements.ts";
+
+/** A statement without anything in it, and without types of parameters. */
+const EMPTY_BODY = Buffer.alloc(3);
+
+export class ClientStatements {
+  readonly #shared: Statements;
+  readonly #byName = new Map<string, Statement>();
+  /** The Parse without a name that came last, whole. */
+  #unnamed: Buffer | undefined;
+
+  constructor(shared: Statements) {
+    this.#shared = shared;
+  }
+
+  /** The client has no statement any more. */
+  forget(): void {
+    this.#unnamed = undefined;
+    for (const statement of this.#byName.values()) this.#shared.leave(statement);
+    this.#byName.clear();
+  }
+
+  /**
+   * Passes a message on, as the server understands it. Returns how many of its first bytes do not
+   * go on as they came.
+   */
+  pass(server: PooledServer, type: number, length: number, start: Buffer): number {
+    switch (type) {
+      case CLIENT.query:
+        return this.#query(server, length, start);
+      case CLIENT.parse:
+        return this.#parse(server, start);
+      case CLIENT.bind:
+        return this.#bind(server, length, start);
+      case CLIENT.describe:
+        return this.#describe(server, start);
+      case CLIENT.close:
+        return this.#close(server, start);
+      default:
+        return 0;
+    }
+  }
+
+  /**
+   * `DEALLOCATE` of a statement that the client has prepared by a message, as psycopg does: the
+   * server may not know it, and others may use it there. It is answered as if it did.
+   */
+  #query(server: PooledServer, length: number, start: Buffer): number {
+    const text = start.length === length ? deallocatedIn(start, HEAD_BYTES) : undefined;
+    const statement = text === undefined ? undefined : this.#byName.get(text);
+    if (text === undefined || statement === undefined) {
+      server.query();
+      return 0;
+    }
+    const gone = this.#shared.nextName();
+    server.query({ hides: 1, completed: () => this.#drop(text, statement) });
+    server.stream.write(encodeQuery(`prepare ${gone} as select; deallocate ${gone}`));
+    return length;
+  }
+
+  #parse(server: PooledServer, message: Buffer): number {
+    const name = requireText(message, HEAD_BYTES);
+    if (name.text === "") return this.#parseUnnamed(server, message, name.end);
+    const body = message.subarray(name.end);
+    const held = this.#byName.get(name.text);
+    if (held !== undefined) {
+      // Refused by the server, as it would be without us.
+      server.prepare(held, false);
+      server.awaitParse(true);
+      server.stream.write(encodeParse(held.name, body));
+      return message.length;
+    }
+    const statement = this.#shared.take(body);
+    this.#byName.set(name.text, statement);
+    server.prepare(statement, true, () => this.#drop(name.text, statement));
+    return message.length;
+  }
+
+  #parseUnnamed(server: PooledServer, message: Buffer, bodyAt: number): number {
+    const text = deallocatedIn(message, bodyAt);
+    const statement = text === undefined ? undefined : this.#byName.get(text);
+    if (text !== undefined && statement !== undefined) {
+      this.#drop(text, statement);
+      const gone = this.#shared.nextName();
+      server.prepare({ name: gone, body: EMPTY_BODY, leaves: false }, false);
+      const body = Buffer.concat([Buffer.from(`deallocate ${gone}`), EMPTY_BODY]);
+      this.#unnamed = encodeParse("", body);
+      server.stream.write(this.#unnamed);
+    } else {
+      this.#unnamed = Buffer.from(message);
+    }
+    server.unnamed = this.#unnamed;
+    server.awaitParse(true);
+    return statement === undefined ? 0 : message.length;
+  }
+
+  #bind(server: PooledServer, length: number, start: Buffer): number {
+    const portal = requireText(start, HEAD_BYTES);
+    const asked = requireText(start, portal.end);
+    if (asked.text === "") {
+      const unnamed = this.#unnamed;
+      if (unnamed !== undefined && leavesSomething(unnamed)) server.staysDirty();
+      this.#needUnnamed(server);
+      return 0;
+    }
+    // What it leaves, it leaves each time.
+    if (this.#byName.get(asked.text)?.leaves) server.staysDirty();
+    const known = Buffer.from(`${this.#onServer(server, asked.text)}\0`);
+    const head = Buffer.alloc(HEAD_BYTES);
+    head[0] = CLIENT.bind;
+    head.writeUInt32BE(length - 1 + known.length - (asked.end - portal.end), 1);
+    server.stream.write(Buffer.concat([head, start.subarray(HEAD_BYTES, portal.end), known]));
+    return asked.end;
+  }
+
+  #describe(server: PooledServer, message: Buffer): number {
+    if (message[HEAD_BYTES] !== STATEMENT) return 0;
+    const { text } = requireText(message, HEAD_BYTES + 1);
+    if (text === "") {
+      this.#needUnnamed(server);
+      return 0;
+    }
+    server.stream.write(encodeDescribeStatement(this.#onServer(server, text)));
+    return message.length;
+  }
+
+  /** Servers keep what others may have prepared as well; the client is answered all the same. */
+  #close(server: PooledServer, message: Buffer): number {
+    server.awaitClose(true);
+    if (message[HEAD_BYTES] !== STATEMENT) return 0;
+    const { text } = requireText(message, HEAD_BYTES + 1);
+    if (text === "") {
+      this.#unnamed = undefined;
+      return 0;
+    }
+    const statement = this.#byName.get(text);
+    if (statement !== undefined) this.#drop(text, statement);
+    server.stream.write(CLOSE_NOTHING);
+    return message.length;
+  }
+
+  /** What a server knows the client's statement by; a name that nothing has for one it has not. */
+  #onServer(server: PooledServer, name: string): string {
+    const statement = this.#byName.get(name);
+    if (statement === undefined) return `?${name}`;
+    server.prepare(statement, false);
+    return statement.name;
+  }
+
+  #needUnnamed(server: PooledServer): void {
+    if (this.#unnamed === undefined || server.unnamed === this.#unnamed) return;
+    server.unnamed = this.#unnamed;
+    server.awaitParse(false);
+    server.stream.write(this.#unnamed);
+  }
+
+  #drop(name: string, statement: Statement): void {
+    if (this.#byName.get(name) !== statement) return;
+    this.#byName.delete(name);
+    this.#shared.leave(statement);
+  }
+}
