@@ -153,6 +153,25 @@ test("a proof that comes to no end leaves the one before, is told once and tried
   expect([host.proofs, told.length]).toEqual([4, 3]);
 });
 
+test("one whose proofs come to no end for an hour is not taken to hold", async () => {
+  vi.useFakeTimers();
+  try {
+    await watch.check(instance.spec.id);
+    host.slow.add(tenant.tenantId);
+    for (const minutes of [0, 59, 1]) {
+      vi.advanceTimersByTime(minutes * 60_000);
+      await watch.proveNow(tenant.tenantId);
+    }
+    expect(told.map(isProven)).toEqual([true, false, false]);
+    expect(told.at(-1)?.rules).toMatchObject([{ id: "proof.ends", held: 0 }]);
+    host.slow.clear();
+    await watch.proveNow(tenant.tenantId);
+    expect(watch.newest().map(isProven)).toEqual([true]);
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
 test("however long a proof takes, the next look after a pause has another", async () => {
   vi.useFakeTimers();
   try {

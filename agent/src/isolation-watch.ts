@@ -9,6 +9,7 @@ import {
   isProven,
   type JudgedRule,
   type KnownBefore,
+  PROOF_ENDS,
   rulesOfInstance,
   type TenantProof,
 } from "@aerodb/postgres";
@@ -88,8 +89,8 @@ export class IsolationWatch {
   readonly #rounds = new WeakMap<RunningInstance, Round>();
   readonly #admitting = new WeakMap<RunningInstance, Promise<unknown>>();
   readonly #waiting = new Map<RunningInstance, Admission>();
-  /** Of which the newest attempt at a proof came to no end: told once. */
-  readonly #unfinished = new Set<TenantId>();
+  /** Of which the newest attempt at a proof came to no end, since when: told once. */
+  readonly #unfinished = new Map<TenantId, number>();
 
   constructor(ports: IsolationPorts) {
     this.#ports = ports;
@@ -100,7 +101,7 @@ export class IsolationWatch {
     for (const tenantId of this.#newest.keys()) {
       if (this.#ports.state.tenant(tenantId)?.present !== true) this.#newest.delete(tenantId);
     }
-    for (const tenantId of this.#unfinished) {
+    for (const tenantId of this.#unfinished.keys()) {
       if (this.#ports.state.tenant(tenantId)?.present !== true) this.#unfinished.delete(tenantId);
     }
     return [...this.#newest.values()];
@@ -254,25 +255,28 @@ export class IsolationWatch {
       const tenant = this.#ports.state.tenant(tenantId);
       return tenant?.present === true && tenant.instanceId === running.id;
     });
-    this.#ports.proven(current.filter((proof) => this.#keep(proof)));
+    this.#ports.proven(current.flatMap((proof) => this.#keep(proof) ?? []));
     return current;
   }
 
-  /** Whether a proof is news. */
-  #keep(proof: KeptProof): boolean {
+  /** Keeps a proof; undefined when it is no news. */
+  #keep(proof: KeptProof): KeptProof | undefined {
     const { tenantId, unproven: because } = proof;
     const newest = this.#newest.get(tenantId);
     // One of many tenants takes its time: somebody may have asked for this one meanwhile.
-    if (newest !== undefined && newest.provenAt > proof.provenAt) return false;
-    const wasUnfinished = this.#unfinished.has(tenantId);
+    if (newest !== undefined && newest.provenAt > proof.provenAt) return undefined;
+    const nowMs = monotonicMs();
+    const sinceMs = this.#unfinished.get(tenantId);
     if (because === undefined) this.#unfinished.delete(tenantId);
-    else this.#unfinished.add(tenantId);
-    if (!isUnfinished(proof)) {
-      this.#newest.set(tenantId, proof);
-      return true;
+    else this.#unfinished.set(tenantId, sinceMs ?? nowMs);
+    const isLate = because !== undefined && nowMs - (sinceMs ?? nowMs) >= AT_LEAST_MS;
+    const kept = isLate ? neverEnding(proof, because) : proof;
+    if (!isUnfinished(kept)) {
+      this.#newest.set(tenantId, kept);
+      return kept;
     }
     this.#ports.logger.warn({ tenant: tenantId, because }, "could not prove a tenant to the end");
-    return !wasUnfinished;
+    return sinceMs === undefined ? kept : undefined;
   }
 
   /** What was found of the instance, while that is fresh and everything held. */
@@ -341,6 +345,12 @@ export class IsolationWatch {
       return broken;
     }
   }
+}
+
+/** One that nobody may take for unbroken any more: what makes a proof long may be meant to. */
+function neverEnding(proof: KeptProof, because: string): KeptProof {
+  const rule = { id: PROOF_ENDS.id, checked: 1, held: 0, violations: [because] };
+  return { ...proof, rules: [...proof.rules, rule] };
 }
 
 function brokenIn(rules: readonly JudgedRule[]): readonly string[] {

@@ -86,6 +86,14 @@ describe.skipIf(peersMissing())("connections at rest", () => {
     await measure({ ...target, name: "gateway, pooled, TLS", tls: true }, CONNECTIONS, "<= 40 KiB");
   });
 
+  test("in a bare relay of Node, over TLS", async () => {
+    await measure(
+      { ...(await stage.bareRelay()), name: "bare Node, TLS", tls: true },
+      SESSIONS,
+      "-",
+    );
+  });
+
   test("in PgBouncer", async () => {
     const { transaction } = await stage.pgBouncer();
     await measure(transaction, CONNECTIONS, "-");

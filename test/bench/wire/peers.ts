@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { chownSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import type { CertificateAuthority } from "@aerodb/identity/authority";
 import { DATABASE, type Owner, SOCKET_PORT, socketPath } from "@aerodb/postgres";
 import { newId, within } from "@aerodb/runtime";
@@ -43,16 +44,9 @@ export async function startPgBouncer(
   way: Way & { readonly tenant: ThrowawayTenant; readonly authority: CertificateAuthority },
 ): Promise<Peer> {
   const { tenantId, verifier } = way.tenant;
-  const issued = await way.authority.issue({
-    peer: { kind: "gateway", id: newId("gtw") },
-    dnsNames: ["localhost"],
-    ipAddresses: ["127.0.0.1"],
-    validForDays: 1,
-  });
   const directory = ownDirectory(way, "pgbouncer");
   const keep = (name: string, text: string) => secretFile(join(directory, name), text, way.owner);
-  const certificate = keep("server.crt", issued.certificate);
-  const key = keep("server.key", issued.privateKey);
+  const { certificate, key } = await certificateIn(directory, way);
   // With a password it would derive the keys of it at each login, which it need not.
   const users = keep("users", `"${tenantId}" "${verifier}"\n`);
   const server = `host=${way.socketDirectory} port=${SOCKET_PORT} dbname=${DATABASE}`;
@@ -104,9 +98,41 @@ export function startHaproxy(way: Way): Promise<Peer> {
   ]);
 }
 
-async function startPeer(way: Way, program: string, words: readonly string[]): Promise<Peer> {
+/** What passing bytes on costs in Node, whoever does it. */
+export async function startBareRelay(
+  way: Way & { readonly authority: CertificateAuthority },
+): Promise<Peer> {
+  const { certificate, key } = await certificateIn(ownDirectory(way, "bare-relay"), way);
+  const program = fileURLToPath(new URL("bare-relay.ts", import.meta.url));
+  const words = [program, `${way.port}`, socketPath(way.socketDirectory), certificate, key];
+  // As ourselves: the program may lie where others cannot read.
+  return startPeer({ ...way, owner: undefined }, "bare-relay", words, process.execPath);
+}
+
+async function certificateIn(
+  directory: string,
+  { authority, owner }: Way & { readonly authority: CertificateAuthority },
+) {
+  const issued = await authority.issue({
+    peer: { kind: "gateway", id: newId("gtw") },
+    dnsNames: ["localhost"],
+    ipAddresses: ["127.0.0.1"],
+    validForDays: 1,
+  });
+  return {
+    certificate: secretFile(join(directory, "server.crt"), issued.certificate, owner),
+    key: secretFile(join(directory, "server.key"), issued.privateKey, owner),
+  };
+}
+
+async function startPeer(
+  way: Way,
+  name: string,
+  words: readonly string[],
+  program = name,
+): Promise<Peer> {
   const child = spawn(program, words, {
-    cwd: join(way.directory, program),
+    cwd: join(way.directory, name),
     env: cleanEnvironment(),
     stdio: ["ignore", "pipe", "pipe"],
     ...way.owner,
@@ -116,20 +142,20 @@ async function startPeer(way: Way, program: string, words: readonly string[]): P
     stream.setEncoding("utf8").on("data", (text: string) => (said = (said + text).slice(-4_000)));
   }
   child.on("error", (error) => (said += error.message));
-  await until(`${program} to listen`, async () => {
+  await until(`${name} to listen`, async () => {
     if (child.exitCode !== null || child.pid === undefined) throw new Error(said);
     return accepts(way.port);
   });
-  return { pid: child.pid ?? 0, stop: () => stopPeer(way, program, child) };
+  return { pid: child.pid ?? 0, stop: () => stopPeer(way, name, child) };
 }
 
-async function stopPeer(way: Way, program: string, child: ChildProcess): Promise<void> {
+async function stopPeer(way: Way, name: string, child: ChildProcess): Promise<void> {
   if (child.exitCode === null && child.signalCode === null) {
     const exited = once(child, "exit");
     child.kill("SIGKILL");
-    await within({ ms: STOP_MS, expecting: `${program} to be dead` }, exited);
+    await within({ ms: STOP_MS, expecting: `${name} to be dead` }, exited);
   }
-  rmSync(join(way.directory, program), { recursive: true, force: true });
+  rmSync(join(way.directory, name), { recursive: true, force: true });
 }
 
 function accepts(port: number): Promise<boolean> {

@@ -12,6 +12,7 @@ describe.skipIf(peersMissing())("short queries over connections that stay", () =
   let gateway: Target;
   let session: Target;
   let haproxy: Target;
+  let bare: Target;
 
   beforeAll(async () => {
     stage = await WireStage.open();
@@ -19,6 +20,7 @@ describe.skipIf(peersMissing())("short queries over connections that stay", () =
     gateway = await stage.gateway();
     session = (await stage.pgBouncer()).session;
     haproxy = await stage.haproxy();
+    bare = await stage.bareRelay();
   });
   afterAll(() => stage?.close());
 
@@ -29,12 +31,14 @@ describe.skipIf(peersMissing())("short queries over connections that stay", () =
 
   test("plain, by the session port", async () => {
     const { direct } = stage;
-    const runs = await compare([direct, gateway, session, haproxy]);
+    const runs = await compare([direct, gateway, session, haproxy, bare]);
     const beside = (other: Target) => turnRatio(tpsOf(runs(gateway)), tpsOf(runs(other)));
     const cost = (target: Target) => microseconds(cpuOf(runs(target)));
-    const share = turnRatio(cpuOf(runs(gateway)), cpuOf(runs(haproxy)));
+    const share = (other: Target) => {
+      return turnRatio(cpuOf(runs(gateway)), cpuOf(runs(other))).toFixed(2);
+    };
     report("pgbench -S -M prepared, 16 clients", [
-      ...[direct, gateway, session, haproxy].map((target) => ({
+      ...[direct, gateway, session, haproxy, bare].map((target) => ({
         what: target.name,
         measured: rates(tpsOf(runs(target))),
         reach: "-",
@@ -48,22 +52,24 @@ describe.skipIf(peersMissing())("short queries over connections that stay", () =
       { what: "processor per transaction, gateway", measured: cost(gateway), reach: "-" },
       { what: "likewise HAProxy", measured: cost(haproxy), reach: "-" },
       { what: "likewise PgBouncer", measured: cost(session), reach: "-" },
-      { what: "gateway / HAProxy", measured: share.toFixed(2), reach: "<= 1.25" },
+      { what: "likewise a bare relay of Node", measured: cost(bare), reach: "-" },
+      { what: "gateway / HAProxy", measured: share(haproxy), reach: "<= 1.25" },
+      { what: "gateway / bare relay of Node", measured: share(bare), reach: "-" },
     ]);
     expect(runs(gateway)).toHaveLength(ROUNDS);
   });
 
   test("over TLS that ends in between", async () => {
-    const [ours, theirs] = [gateway, session].map((target) => ({
+    const [ours, theirs, floor] = [gateway, session, bare].map((target) => ({
       ...target,
       name: `${target.name}, TLS`,
       tls: true,
-    })) as [Target, Target];
-    const runs = await compare([ours, theirs]);
+    })) as [Target, Target, Target];
+    const runs = await compare([ours, theirs, floor]);
     const beside = turnRatio(tpsOf(runs(ours)), tpsOf(runs(theirs)));
-    const share = turnRatio(cpuOf(runs(ours)), cpuOf(runs(theirs)));
+    const share = (other: Target) => turnRatio(cpuOf(runs(ours)), cpuOf(runs(other))).toFixed(2);
     report("pgbench -S -M prepared, 16 clients, over TLS", [
-      ...[ours, theirs].flatMap((target) => [
+      ...[ours, theirs, floor].flatMap((target) => [
         { what: target.name, measured: rates(tpsOf(runs(target))), reach: "-" },
         {
           what: "processor per transaction",
@@ -72,7 +78,8 @@ describe.skipIf(peersMissing())("short queries over connections that stay", () =
         },
       ]),
       { what: "gateway / PgBouncer, rate", measured: beside.toFixed(2), reach: ">= 0.70" },
-      { what: "gateway / PgBouncer, processor", measured: share.toFixed(2), reach: "-" },
+      { what: "gateway / PgBouncer, processor", measured: share(theirs), reach: "-" },
+      { what: "gateway / bare relay of Node, processor", measured: share(floor), reach: "-" },
     ]);
     expect(runs(ours)).toHaveLength(ROUNDS);
   });

@@ -16,7 +16,7 @@ import { freePorts, releasePorts } from "../../free-ports.ts";
 import type { Piece } from "../../piece-process.ts";
 import { run } from "../../program.ts";
 import { startBenchGateway } from "./bench-gateway.ts";
-import { type Peer, startHaproxy, startPgBouncer } from "./peers.ts";
+import { type Peer, startBareRelay, startHaproxy, startPgBouncer } from "./peers.ts";
 
 /** One way to the tenant. */
 export interface Target {
@@ -64,7 +64,7 @@ export class WireStage {
 
   static async open({ connections = 400 }: StageOptions = {}): Promise<WireStage> {
     const platform = await ThrowawayPlatform.start();
-    const ports = await freePorts(3);
+    const ports = await freePorts(4);
     const tenant = await platform.instance.addTenant(TENANT);
     const stage = new WireStage(platform, tenant, { ports, connections });
     try {
@@ -117,6 +117,14 @@ export class WireStage {
     const peer = await startHaproxy(this.#way(port));
     this.#peers.push(peer);
     return { name: "HAProxy", host: "127.0.0.1", port, database: DATABASE, pid: peer.pid };
+  }
+
+  /** Node, passing bytes on and no more. */
+  async bareRelay(): Promise<Target> {
+    const [, , , port = 0] = this.#ports;
+    const peer = await startBareRelay({ ...this.#way(port), authority: this.platform.authority });
+    this.#peers.push(peer);
+    return { name: "bare Node", host: "127.0.0.1", port, database: DATABASE, pid: peer.pid };
   }
 
   /** Runs a libpq program as the tenant, and returns what it printed. */

@@ -1,6 +1,7 @@
 export type { AskedTenant, KnownBefore } from "./catalogue-proof.ts";
 export {
   isProven,
+  PROOF_ENDS,
   proveIsolation,
   ruleNamed,
   rulesOfInstance,

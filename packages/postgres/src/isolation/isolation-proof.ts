@@ -22,6 +22,13 @@ export function isProven(proof: Pick<TenantProof, "rules" | "unproven">): boolea
   return proof.unproven === undefined && proof.rules.every(holds);
 }
 
+/** Of a tenant whose proofs come to no end for longer than anybody may go unproven. */
+export const PROOF_ENDS = {
+  id: "proof.ends",
+  subject: "proofs",
+  sentence: "The tenant can be proven within an hour.",
+} as const;
+
 /** Where what a tenant holds, or holds locked, may be what a question failed for. */
 const OF_ONE_TENANT = ["40P01", "53200", "55P03", "57014"];
 
@@ -129,5 +136,8 @@ const OF_INSTANCE: ReadonlySet<string> = new Set(
 );
 
 const NAMED: ReadonlyMap<string, Pick<Rule, "subject" | "sentence">> = new Map(
-  [...ALL_RULES, ...RUNTIME_RULES].map(({ id, subject, sentence }) => [id, { subject, sentence }]),
+  [...ALL_RULES, ...RUNTIME_RULES, PROOF_ENDS].map((rule) => {
+    const { id, subject, sentence } = rule;
+    return [id, { subject, sentence }];
+  }),
 );
