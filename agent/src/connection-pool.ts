@@ -12,6 +12,8 @@ export interface PoolOptions {
   readonly width: number;
   /** How many sessions are kept open while nothing is to do. */
   readonly keep: () => number;
+  /** Done with each session before it is used. */
+  readonly prepare?: (session: Session) => Promise<void>;
 }
 
 /** How long a session that is not kept stays open, in case it is needed again. */
@@ -92,6 +94,10 @@ export class ConnectionPool {
     try {
       const session = await connectPlatform(this.#options);
       this.#open.add(session);
+      await this.#options.prepare?.(session).catch((error: unknown) => {
+        this.#end(session);
+        throw error;
+      });
       session.once("end", () => this.#forget(session));
       this.#give(session);
     } catch (error) {

@@ -1,5 +1,5 @@
 /** A host with real servers: what control desires, as a tenant and as a gateway see it. */
-import { chmod, mkdtemp, readdir, rm } from "node:fs/promises";
+import { chmod, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { InstanceId } from "@aerodb/model";
@@ -27,6 +27,8 @@ import type { Desired, DesiredTenant } from "./desired.ts";
 import { ProcessDriver } from "./drivers/process/process-driver.ts";
 import { type Edge, serveEdge } from "./edge.ts";
 import { Host } from "./host.ts";
+import { backendMemoryBytes } from "./limits/group-limits.ts";
+import { childrenOf } from "./meter/backends.ts";
 import { sampleInstance, sampleTenant } from "./sample-desired.ts";
 import { EngineShelf } from "./storage/engine-shelf.ts";
 import { TenantsInInstances } from "./tenants-in-instance.ts";
@@ -37,6 +39,8 @@ const rootPassword = newSecret();
 let directory: string;
 let shelf: EngineShelf;
 let home: string;
+/** What a session of the platform may have of memory. */
+const PLATFORM_BYTES = 300 * 2 ** 20;
 let life: AbortController;
 let host: Host;
 let verifier: string;
@@ -56,6 +60,7 @@ async function startHost(): Promise<Host> {
         password: rootPassword,
         keep: () => 1,
         isShared: (id) => state.instance(id)?.spec.shared ?? false,
+        memoryOf: () => PLATFORM_BYTES,
         logger: silent,
       }),
     logger: silent,
@@ -206,6 +211,27 @@ test("an agent that starts again adopts servers, and restarts those that died me
     expect(host.reconciler.tenantStatus(tenant)).toEqual({ kind: "ready" });
     expect(await asTenant(tenant, "select 1")).toEqual([[1]]);
   }
+});
+
+test("sessions of the platform may have more memory than those of tenants", async () => {
+  const tenant = sampleTenant(shared.spec.id, { verifier });
+  await desire({ instances: [shared], tenants: [tenant] });
+  const client = await connectTenant({
+    socketDirectory: socketOf(shared.spec.id),
+    tenantId: tenant.tenantId,
+    password,
+  });
+  const limits: [role: string, bytes: number][] = [];
+  for (const pid of childrenOf(host.state.seen(shared.spec.id)?.running?.pid ?? 0)) {
+    const [title, said] = await Promise.all(
+      ["cmdline", "limits"].map((name) => readFile(`/proc/${pid}/${name}`, "latin1")),
+    );
+    const [, role = ""] = /^postgres: (\w+) aerodb /.exec(title ?? "") ?? [];
+    limits.push([role, Number(/^Max data size +(\d+)/m.exec(said ?? "")?.[1])]);
+  }
+  await client.end();
+  expect(limits).toContainEqual([tenant.tenantId, backendMemoryBytes(shared.spec)]);
+  expect(limits).toContainEqual(["aerodb_root", PLATFORM_BYTES]);
 });
 
 test("what was changed inside a server is repaired", async () => {

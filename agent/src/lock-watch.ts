@@ -6,17 +6,11 @@
  * not depend on anybody's transaction; and who keeps others from what is theirs.
  */
 import { type InstanceId, messageOf } from "@aerodb/model";
-import {
-  type HeldLocks,
-  type HoldingBackend,
-  identifyProcess,
-  innerPidOf,
-  signalProcess,
-} from "@aerodb/postgres";
+import { type HeldLocks, type HoldingBackend, signalProcess } from "@aerodb/postgres";
 import { type Logger, monotonicMs } from "@aerodb/runtime";
+import { backendsOf } from "./backend-processes.ts";
 import type { RunningInstance } from "./drivers/driver.ts";
 import type { HostState } from "./host-state.ts";
-import { childrenOf } from "./meter/backends.ts";
 import type { TenantKeeper } from "./tenant-keeper.ts";
 
 export interface LockWatchPorts {
@@ -125,19 +119,13 @@ function mostOf(
   return roles;
 }
 
-/**
- * Ends sessions as `pg_terminate_backend` does, which itself takes a lock. `pids`: as the server
- * counts processes, which in a sandbox differs from how the host does.
- */
+/** Ends sessions as `pg_terminate_backend` does, which itself takes a lock. */
 async function signalBackends(
   postmasterPid: number,
   pids: ReadonlySet<number>,
   signal: "SIGTERM" | "SIGKILL",
 ): Promise<void> {
-  for (const child of childrenOf(postmasterPid)) {
-    const identity = identifyProcess(Number(child));
-    const inner = await innerPidOf(Number(child));
-    if (identity === undefined || inner === undefined || !pids.has(inner)) continue;
+  for (const identity of await backendsOf(postmasterPid, pids)) {
     await signalProcess(identity, signal);
   }
 }

@@ -28,6 +28,7 @@ import { serveEdge } from "./edge.ts";
 import { FingerprintWatch } from "./fingerprint/fingerprint-watch.ts";
 import { clearHome, lockHome, makeHome } from "./home.ts";
 import { Host } from "./host.ts";
+import { platformMemoryBytes } from "./limits/group-limits.ts";
 import { meterLogin } from "./meter/meter-login.ts";
 import { openLink } from "./open-link.ts";
 import { ensureRootPassword } from "./root-password.ts";
@@ -111,7 +112,11 @@ async function openHost(config: AgentConfig, logger: Logger, signal: AbortSignal
         if (isShared(id)) return SESSIONS_KEPT_SHARED;
         return state.instance(id) === undefined ? SESSIONS_KEPT_WARM : 0;
       };
-      return new TenantsInInstances({ password: rootPassword, keep, isShared, logger });
+      const memoryOf = (id: InstanceId) => {
+        const spec = state.instance(id)?.spec;
+        return spec?.shared === true ? platformMemoryBytes(spec) : undefined;
+      };
+      return new TenantsInInstances({ password: rootPassword, keep, isShared, memoryOf, logger });
     },
     meterLogin: meterLogin(rootPassword),
     hung: { afterMs: config.hungAfterSeconds * 1_000 },

@@ -2,6 +2,7 @@ import type { InstanceId, TenantId } from "@aerodb/model";
 import {
   type AskedTenant,
   applySharedTables,
+  backendPidOf,
   type ChangeRefusal,
   cancelWrites,
   countTenantSessions,
@@ -27,8 +28,10 @@ import {
   trySharedTables,
 } from "@aerodb/postgres";
 import type { Logger } from "@aerodb/runtime";
-import { ConnectionPool } from "./connection-pool.ts";
+import { backendsOf } from "./backend-processes.ts";
+import { ConnectionPool, type Session } from "./connection-pool.ts";
 import type { RunningInstance } from "./drivers/driver.ts";
+import { limitMemory } from "./limits/process-limits.ts";
 import type { TenantKeeper } from "./tenant-keeper.ts";
 
 /** Sessions at once in one instance: tenants are made this many at a time. */
@@ -53,6 +56,8 @@ export interface TenantsOptions {
   readonly keep: (id: InstanceId) => number;
   /** Whether an instance is one of many tenants, which walls keep apart. */
   readonly isShared: (id: InstanceId) => boolean;
+  /** What a session of ours may have of memory where sessions of tenants may have less. */
+  readonly memoryOf?: (id: InstanceId) => number | undefined;
   readonly logger: Logger;
 }
 
@@ -201,13 +206,25 @@ export class TenantsInInstances implements TenantKeeper {
     logger.warn({ instance: instance.id, relations: left }, "in use, without a policy until later");
   }
 
+  async #giveMemory(instance: RunningInstance, session: Session): Promise<void> {
+    const bytes = this.#options.memoryOf?.(instance.id);
+    const pid = backendPidOf(session);
+    if (bytes === undefined || pid === undefined) return;
+    for (const backend of await backendsOf(instance.pid, new Set([pid]))) {
+      await limitMemory(backend.pid, bytes);
+    }
+  }
+
   #open(instance: RunningInstance): OpenPool {
     const before = this.#pools.get(instance.id);
     if (before?.instance === instance) return before;
     if (before !== undefined) closePools(before);
     const { password, keep } = this.#options;
     const place = { socketDirectory: instance.socketDirectory, password };
-    const pool = new ConnectionPool({ ...place, width: WIDTH, keep: () => keep(instance.id) });
+    const pool = new ConnectionPool({
+      ...{ ...place, width: WIDTH, keep: () => keep(instance.id) },
+      prepare: (session) => this.#giveMemory(instance, session),
+    });
     const watch = new ConnectionPool({ ...place, width: 1, keep: () => 1 });
     const open = { instance, pool, watch, walls: undefined };
     this.#pools.set(instance.id, open);

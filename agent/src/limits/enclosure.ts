@@ -11,7 +11,7 @@ import type { ControlGroups, GroupUsage } from "./control-groups.ts";
 import { backendMemoryBytes, groupLimitsOf } from "./group-limits.ts";
 import { launchWords, mountLines, type SandboxKind } from "./launch-words.ts";
 import { openControlGroups } from "./open-control-groups.ts";
-import { limitBackends } from "./process-limits.ts";
+import { limitMemory } from "./process-limits.ts";
 import { findSandbox } from "./sandbox.ts";
 import { layFloor, systemDirectories } from "./sandbox-view.ts";
 
@@ -103,7 +103,7 @@ export class Walls {
     const held = (await groups?.holding(spec.id, pid)) ?? [];
     await Promise.all([
       held.length > 0 ? groups?.make(spec.id, groupLimitsOf(spec)) : undefined,
-      limitBackends(pid, backendMemoryBytes(spec)),
+      limitMemory(pid, backendMemoryBytes(spec)),
     ]);
   }
 

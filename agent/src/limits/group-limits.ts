@@ -22,6 +22,8 @@ const HEADROOM_PART = 4;
 const BACKEND_PART = 2;
 const SHARED_BACKEND_PART = 8;
 const LEAST_BACKEND_MIB = 64;
+/** Proving takes more the more tenants there are; and nobody's tables must keep others unproven. */
+const PLATFORM_PART = 2;
 /** The platform's sessions, the server's own processes, workers, and room for what takes over. */
 const OTHER_PROCESSES = 48;
 
@@ -43,4 +45,9 @@ export function groupLimitsOf(spec: InstanceSpec): GroupLimits {
 export function backendMemoryBytes(spec: InstanceSpec): number {
   const part = spec.shared ? SHARED_BACKEND_PART : BACKEND_PART;
   return Math.max(LEAST_BACKEND_MIB, Math.floor(spec.memoryMiB / part)) * MIB;
+}
+
+/** Likewise of a session of the platform in a shared instance. */
+export function platformMemoryBytes({ memoryMiB }: InstanceSpec): number {
+  return Math.max(LEAST_BACKEND_MIB, Math.floor(memoryMiB / PLATFORM_PART)) * MIB;
 }

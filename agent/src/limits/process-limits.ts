@@ -9,10 +9,10 @@ const run = promisify(execFile);
 const DEADLINE_MS = 5_000;
 
 /**
- * Sets what each new backend of a server may have of memory of its own; those that are there keep
- * what they had. Done as the server's own user, for which no privilege is needed.
+ * Sets what a process of a server may have of memory of its own, and whatever it starts from then
+ * on. Done as the server's own user, for which no privilege is needed.
  */
-export async function limitBackends(pid: number, bytes: number): Promise<void> {
+export async function limitMemory(pid: number, bytes: number): Promise<void> {
   const limits = await readFile(`/proc/${pid}/limits`, "latin1").catch(() => "");
   if (/^Max data size +(\d+)/m.exec(limits)?.[1] === bytes.toString()) return;
   const { uid, gid } = await stat(`/proc/${pid}`);

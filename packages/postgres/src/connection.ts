@@ -87,6 +87,12 @@ async function connect(
   return client;
 }
 
+/** The pid of a session's process, as its server counts them; undefined once it has ended. */
+export function backendPidOf(session: Client): number | undefined {
+  const { processID } = session as unknown as { readonly processID?: number | null };
+  return processID ?? undefined;
+}
+
 function startupOptions(settings: ConnectionSettings, { rowSecurity }: SessionKind): string {
   const pins = {
     search_path: "pg_catalog,pg_temp",

@@ -10,7 +10,7 @@ import type Docker from "dockerode";
 import type { InstanceSpec } from "../../instance-spec.ts";
 import { isStill } from "../../limits/group-files.ts";
 import { backendMemoryBytes } from "../../limits/group-limits.ts";
-import { limitBackends } from "../../limits/process-limits.ts";
+import { limitMemory } from "../../limits/process-limits.ts";
 import type { EngineShelf } from "../../storage/engine-shelf.ts";
 import { InstanceStore } from "../../storage/instance-store.ts";
 import { readLog, rotateLog } from "../../storage/server-log.ts";
@@ -136,7 +136,7 @@ export class ContainerDriver implements InstanceDriver {
   async resize(instance: RunningInstance, spec: InstanceSpec): Promise<readonly string[]> {
     await Promise.all([
       this.#containers.resize(instance.id, spec),
-      limitBackends(instance.pid, backendMemoryBytes(spec)),
+      limitMemory(instance.pid, backendMemoryBytes(spec)),
     ]);
     await failpoint("agent.instance.resized");
     return this.#store.resizeStorage(spec);
