@@ -121,22 +121,27 @@ test("a session that will not end is killed, and everybody is served again", asy
   const running = host.state.seen(instance.spec.id)?.running;
   if (running === undefined) throw new Error("the instance does not run");
   const { capacity } = await host.tenants.heldLocks(running);
-  const client = await connect(greedy);
   const columns = Array.from({ length: 1_600 }, () => "md5(s)").join(", ");
   const rows = `select ${columns} from (select repeat('x', 20000000) s offset 0) q offset 0`;
-  await client.query(`prepare burn as select count(*) from (${rows}) z where z is not null`);
   const take = `select count(pg_advisory_lock(n)) from generate_series(1, ${capacity}) n`;
-  await client.query(take);
-  const ended = client.query("execute burn").then(() => "served", String);
-  // Before it has begun it would end as it is told.
-  await sleep(300);
-  const over = Promise.race([ended, sleep(40_000)]);
-  let looking = true;
-  void over.then(() => {
-    looking = false;
-  });
-  for (; looking; await sleep(500)) await host.locks.look();
-  expect(await over).toContain("Connection terminated unexpectedly");
+  const burn = async () => {
+    const client = await connect(greedy);
+    await client.query(`prepare burn as select count(*) from (${rows}) z where z is not null`);
+    const ended = client.query(`${take}; execute burn`).then(() => "served", String);
+    const over = Promise.race([ended, sleep(40_000)]);
+    let looking = true;
+    void over.then(() => {
+      looking = false;
+    });
+    for (; looking; await sleep(500)) await host.locks.look();
+    return over;
+  };
+  let over = await burn();
+  // Told to end before it has begun what it does not end in, it ends.
+  for (let tries = 1; tries < 5 && `${over}`.includes("terminating connection"); tries += 1) {
+    over = await burn();
+  }
+  expect(over).toContain("Connection terminated unexpectedly");
   const serves = () => connect(neighbour).then((each) => each.end().then(() => "serves"), String);
   await expect.poll(serves, { timeout: 20_000 }).toBe("serves");
 }, 90_000);
