@@ -11,10 +11,11 @@ import { quoteIdentifier } from "./identifier.ts";
 import { dropLargeObjects, hasManyLargeObjects, LOCK_TABLE_FULL } from "./large-object-drop.ts";
 import { dropSharedRows } from "./shared-rows.ts";
 import { barRole, endSessions, findRole } from "./tenant-sessions.ts";
+import { doorNamed } from "./wall-functions.ts";
 
 const DEADLINE_MS = 60_000;
-/** Long enough for who is about to end, short enough for who waits for the deletion. */
-const LOCK_TIMEOUT_MS = 1_000;
+/** Long enough that the agent sees who holds it, short enough for who waits for the deletion. */
+const LOCK_TIMEOUT_MS = 4_000;
 /** Few enough for the lock table of the smallest instance. */
 const BATCH_OBJECTS = 64;
 const LOCK_NOT_AVAILABLE = "55P03";
@@ -45,6 +46,8 @@ async function drop(client: Client, tenantId: TenantId, deadlineMs: number): Pro
     return;
   }
   await barRole(client, { id: roleId, name: tenantId }, deadlineMs);
+  // Made by the platform, and not the tenant's to drop.
+  await client.query(`drop function if exists ${doorNamed(tenantId)}`);
   await dropSharedRows(client, tenantId, deadlineMs);
   if (await hasManyLargeObjects(client, roleId)) await dropLargeObjects(client, tenantId);
   try {
@@ -77,18 +80,22 @@ async function dropAtOnce(client: Client, name: string, roleId: number): Promise
 
 /**
  * Ends the sessions, but for our own, that hold a lock on the role with the oid $1, or on a
- * relation on which something was granted to it.
+ * relation that is its own, on which something was granted to it or with a policy that names it.
  */
 const EVICTION = `
 select pg_catalog.pg_terminate_backend(l.pid, 1000)
 from pg_catalog.pg_locks l join pg_catalog.pg_stat_activity a on a.pid = l.pid
-where l.granted and a.usename <> session_user and (
+where l.granted and a.usename is distinct from session_user and (
   (l.locktype = 'object' and l.classid = 'pg_catalog.pg_authid'::pg_catalog.regclass
     and l.objid = $1)
   or (l.locktype = 'relation' and l.relation in (
-    select d.objid from pg_catalog.pg_shdepend d
+    select case d.classid when 'pg_catalog.pg_policy'::pg_catalog.regclass
+      then (select p.polrelid from pg_catalog.pg_policy p where p.oid = d.objid)
+      else d.objid end
+    from pg_catalog.pg_shdepend d
     where d.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass and d.refobjid = $1
-      and d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass)))`;
+      and d.classid in ('pg_catalog.pg_class'::pg_catalog.regclass,
+        'pg_catalog.pg_policy'::pg_catalog.regclass))))`;
 
 /**
  * All at once. Several statements in one message are one transaction: when one fails, all are

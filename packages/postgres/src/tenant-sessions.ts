@@ -61,13 +61,16 @@ export async function endSessions(client: Client, roleId: number, deadline: numb
 }
 
 async function terminate(client: Client, roleId: number): Promise<number> {
-  const { rowCount } = await client.query(
-    "select pg_catalog.pg_terminate_backend(pid) from pg_catalog.pg_stat_activity " +
-      "where usesysid = $1",
-    [roleId],
-  );
+  const { rowCount } = await client.query(TERMINATION, [roleId]);
   return rowCount ?? 0;
 }
+
+/** Workers that analyze a table run functions in its indexes, as its owner and without an end. */
+const TERMINATION = `
+select pg_catalog.pg_terminate_backend(a.pid) from pg_catalog.pg_stat_activity a
+where a.usesysid = $1 or a.backend_type = 'autovacuum worker' and exists (
+  select from pg_catalog.pg_locks l join pg_catalog.pg_class c on c.oid = l.relation
+  where l.pid = a.pid and l.locktype = 'relation' and l.granted and c.relowner = $1)`;
 
 async function takeLogin(
   client: Client,

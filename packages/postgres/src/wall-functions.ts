@@ -149,7 +149,7 @@ const READS_SHARED = platformFunction(
  */
 export function requestDoor(tenantId: string): readonly string[] {
   const tenant = quoteIdentifier(tenantId);
-  const door = `${platform}.${tenant}(key text, statement text, parameters text[])`;
+  const door = doorNamed(tenantId);
   const given = Array.from({ length: MOST_PARAMETERS }, (_, index) => `parameters[${index + 1}]`);
   const body = oneLine(`
     begin
@@ -167,6 +167,11 @@ export function requestDoor(tenantId: string): readonly string[] {
     `revoke all on function ${door} from public`,
     `grant execute on function ${door} to ${quoteIdentifier(POOL_ROLE)}`,
   ];
+}
+
+/** The door of a tenant, with its parameters. */
+export function doorNamed(tenantId: string): string {
+  return `${platform}.${quoteIdentifier(tenantId)}(key text, statement text, parameters text[])`;
 }
 
 /**

@@ -1,10 +1,10 @@
 /**
  * The event triggers of a shared instance. What a tenant may not take away is put back or refused
- * in the transaction that tried it, with the tenant's own rights. Sessions of the platform's
- * superuser and the scripts of extensions are exempt.
+ * in the transaction that tried it, with the tenant's own rights. The platform's superuser and the
+ * scripts of extensions are exempt.
  */
 import { quoteLiteral } from "./identifier.ts";
-import { PLATFORM_SCHEMA, POOL_ROLE, TENANTS_ROLE } from "./names.ts";
+import { PLATFORM_SCHEMA, POOL_ROLE, SHARED_ROLE, TENANTS_ROLE } from "./names.ts";
 import { POLICY_PREFIX, platform, platformFunction } from "./wall-functions.ts";
 
 interface WallTrigger {
@@ -20,6 +20,7 @@ const commands = "pg_event_trigger_ddl_commands() d";
 const DOORS = `${quoteLiteral(PLATFORM_SCHEMA)}::regnamespace`;
 const POOL = `${quoteLiteral(POOL_ROLE)}::regrole`;
 const GROUP = `${quoteLiteral(TENANTS_ROLE)}::regrole`;
+const LEAVE_DOOR = "Leave it: only pooled requests use it.";
 const KEPT = "It binds nobody but strangers to the table, and costs its owner nothing: leave it.";
 
 /** One command may name a table twice: it is judged once, by what it was when the command ended. */
@@ -144,6 +145,21 @@ const DROPPED_POLICIES: WallTrigger = {
     end loop;`,
 };
 
+/** Of what a tenant owns, nothing but the door refuses to be given to the group of all tenants. */
+const DROPPED_DOORS: WallTrigger = {
+  name: "dropped_doors",
+  event: "sql_drop",
+  tags: ["DROP FUNCTION", "DROP ROUTINE", "DROP OWNED"],
+  declarations: "name text;",
+  body: `
+    select d.object_identity into name from pg_event_trigger_dropped_objects() d
+      where d.object_type = 'function' and d.schema_name = ${quoteLiteral(PLATFORM_SCHEMA)} limit 1;
+    if name is not null then
+      perform ${platform}.refuse(
+        format('%s is the platform''s way in', name), ${quoteLiteral(LEAVE_DOOR)});
+    end if;`,
+};
+
 const ROUTINES: WallTrigger = {
   name: "routines",
   event: "ddl_command_end",
@@ -159,7 +175,7 @@ const ROUTINES: WallTrigger = {
         and (p.prosecdef or p.pronamespace = ${DOORS}) limit 1;
     if door then
       perform ${platform}.refuse(
-        format('%s is the platform''s way in', name), 'Leave it: only pooled requests use it.');
+        format('%s is the platform''s way in', name), ${quoteLiteral(LEAVE_DOOR)});
     end if;
     if name is not null then
       perform ${platform}.refuse(
@@ -227,15 +243,22 @@ const GRANTS: WallTrigger = {
     end if;`,
 };
 
-const TRIGGERS = [RELATIONS, POLICIES, DROPPED_POLICIES, ROUTINES, GRANTS];
+const TRIGGERS = [RELATIONS, POLICIES, DROPPED_POLICIES, DROPPED_DOORS, ROUTINES, GRANTS];
 const nameOf = ({ name }: WallTrigger) => `aerodb_${name}`;
 /** One that is switched on exactly where the walls stand. */
 export const WALL_TRIGGER = nameOf(RELATIONS);
 
+/**
+ * Whoever acts, not whoever logged in: what an autovacuum worker runs of a tenant's, as the tenant,
+ * is in a session of the superuser. Changes of shared tables are judged by rules of their own.
+ */
+const IS_EXEMPT = `(select rolsuper or rolname = ${quoteLiteral(SHARED_ROLE)}
+    from pg_roles where rolname = current_user)`;
+
 /** Makes all anew, switched off. */
 export const WALL_TRIGGERS: readonly string[] = TRIGGERS.flatMap((trigger) => {
   const { name, event, tags, declarations, body } = trigger;
-  const exempt = "if current_setting('is_superuser') = 'on' then return; end if;";
+  const exempt = `if ${IS_EXEMPT} then return; end if;`;
   const code = `declare ${declarations} begin ${exempt} ${body} end`;
   return [
     platformFunction(`${name}() returns event_trigger`, code),

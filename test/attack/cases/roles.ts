@@ -1,5 +1,11 @@
 /** Other roles, more rights, and settings that would make a session somebody else's. */
-import { connectMeter, connectPool, meterPassword, poolPassword } from "@aerodb/postgres";
+import {
+  connectMeter,
+  connectPool,
+  dropTenant,
+  meterPassword,
+  poolPassword,
+} from "@aerodb/postgres";
 import { ROOT_PASSWORD } from "../../../packages/postgres/src/throwaway-instance.ts";
 import { BOTH, DENIED, family, type Scene } from "../attack-case.ts";
 import { filled, inNewSession, undone } from "../attempt.ts";
@@ -32,6 +38,22 @@ async function afterSetting(scene: Scene, setting: string, question: string): Pr
     return await inNewSession(scene, question);
   } finally {
     await scene.client.query(`${role} reset ${setting.split(" ")[0]}`);
+  }
+}
+
+/** One that owns nothing but a table and its door, without which nothing refuses to be given. */
+async function givesTable({ walled }: Scene): Promise<string> {
+  const { name, tenantId, connect } = await walled.newTenant();
+  const client = await connect();
+  try {
+    return await undone(
+      client,
+      `create table gift (i int); drop function aerodb.${name}(text, text, text[]);
+       reassign owned by ${name} to aerodb_tenants`,
+    );
+  } finally {
+    await client.end();
+    await dropTenant(walled.root, tenantId);
   }
 }
 
@@ -190,6 +212,10 @@ export const NEIGHBOURS = family(
     lend_self: "grant {self} to {neighbour} with admin option",
     reassign: "reassign owned by {neighbour} to {self}",
     give: "reassign owned by {self} to {neighbour}",
+    give_to_group: { attack: "reassign owned by {self} to aerodb_tenants", models: BOTH },
+    give_to_group_without_door: givesTable,
+    drop_door: "drop function aerodb.{self}(text, text, text[])",
+    drop_door_with_all: "drop owned by {self}",
     give_table: "alter table {self}.t owner to {neighbour}",
     give_function: "alter function {self}.f() owner to {neighbour}",
     drop_owned: "drop owned by {neighbour}",

@@ -8,6 +8,36 @@ const FORGED = "set app.tenant_id = '{neighbour}'";
 const UNSEEN = ["none"];
 const NOT_NULL = "23502";
 
+const WAYS = ["indexscan", "indexonlyscan", "bitmapscan", "seqscan"];
+
+/**
+ * Whether plans, as they are carried out, tell that somebody has a row of a kind: by how often the
+ * policy was asked, or by what an index found. Each way to read is kept from alone, and all others.
+ */
+function plansTell(condition: string): (scene: Scene) => Promise<string> {
+  return async ({ client, theirs }) => {
+    const explain = `explain (analyze, costs off, timing off, summary off, buffers off,
+      format json) select from shared.notes where ${condition}`;
+    const seen = async (): Promise<string> => {
+      const plans: unknown[] = [];
+      for (const way of WAYS) {
+        const others = WAYS.filter((each) => each !== way);
+        await client.query(others.map((each) => `set enable_${each} = off`).join(";"));
+        plans.push((await client.query(explain)).rows);
+        await client.query(WAYS.map((each) => `reset enable_${each}`).join(";"));
+      }
+      return JSON.stringify(plans).replaceAll(/"Rows Removed by Filter": \d+,?/g, "");
+    };
+    const before = await seen();
+    await theirs.query("update shared.notes set id = -id, title = 'another'");
+    try {
+      return (await seen()) === before ? "none" : "some";
+    } finally {
+      await theirs.query("update shared.notes set id = -id, title = 'the-victims-secret'");
+    }
+  };
+}
+
 export const SHARED = family(
   "shared",
   {},
@@ -31,6 +61,13 @@ export const SHARED = family(
       safe: UNSEEN,
     },
     copy_out: { attack: `copy (${FOREIGN}) to stdout`, safe: UNSEEN },
+    plan_by_range: {
+      attack: plansTell("title > 'the-victims-s' and title < 'the-victims-t'"),
+      safe: UNSEEN,
+    },
+    plan_by_equality: { attack: plansTell("title = 'the-victims-secret'"), safe: UNSEEN },
+    plan_by_list: { attack: plansTell("title = any (array['the-victims-secret'])"), safe: UNSEEN },
+    plan_by_number: { attack: plansTell("id > 4 and id < 6"), safe: UNSEEN },
     lock_rows: { attack: `${FOREIGN} for update`, safe: UNSEEN },
     insert: "insert into shared.notes values ('{neighbour}', 9, 'planted')",
     insert_forged: {

@@ -2,8 +2,8 @@
  * Ways around the event triggers that keep policies on tables, and ways to take away what they
  * keep: the last question of each is whether a table of the attacker stands without its policy.
  */
-import { DENIED, type Entry, family } from "../attack-case.ts";
-import { inNewSession } from "../attempt.ts";
+import { DENIED, type Entry, family, type Scene } from "../attack-case.ts";
+import { inNewSession, outcomeOf } from "../attempt.ts";
 
 /** Tables of the attacker's that no policy guards. */
 const BARE = `;set local search_path = pg_catalog; set local quote_all_identifiers = off;
@@ -20,6 +20,29 @@ function guarded(sql: string): Entry {
   return { attack: `${sql}${BARE}`, safe: ["none", DENIED] };
 }
 
+/**
+ * What is in an index of a tenant's runs with its rights as the table is analysed, but in a session
+ * of whoever does that: an autovacuum worker is the superuser's.
+ */
+async function analysed({ client, walled, attacker }: Scene): Promise<string> {
+  const table = `${attacker.name}.analysed`;
+  await client.query(`
+    create table analysed (i int);
+    create function grants() returns void language plpgsql as
+      $$ begin grant select on ${attacker.name}.t to public; end $$;
+    create function acts(i int) returns int immutable language plpgsql as $$ begin
+      if session_user <> current_user then perform ${attacker.name}.grants(); end if;
+      return i; end $$;
+    create index on analysed (acts(i)); insert into analysed values (1)`);
+  try {
+    return await outcomeOf(walled.root, `analyze ${table}`);
+  } finally {
+    await client.query(
+      "drop table analysed; drop function grants, acts; revoke all on t from public",
+    );
+  }
+}
+
 const MADE = "create table made (j int)";
 
 export const WALLS = family(
@@ -27,6 +50,7 @@ export const WALLS = family(
   {},
   {
     create_table: guarded(MADE),
+    grant_as_it_is_analysed: analysed,
     create_unlogged: guarded("create unlogged table made (j int)"),
     create_as: guarded("create table made as select 1 as j"),
     create_as_execute: guarded("prepare p as select 1 as j; create table made as execute p"),

@@ -206,7 +206,10 @@ const RULES: readonly Rule[] = [
       select null::pg_catalog.text as tenant, ${SCHEMA_RIGHTS} as held,
         'schema ' || n.nspname as name
       from pg_catalog.pg_namespace n
-      where n.nspname in (${listed([PLATFORM_SCHEMA, EXTENSIONS_SCHEMA, SHARED_SCHEMA])})`,
+      where n.nspname in (${listed([PLATFORM_SCHEMA, EXTENSIONS_SCHEMA])})
+        -- In an instance of its own a tenant may have one of that name.
+        or n.nspname = '${SHARED_SCHEMA}'
+          and pg_catalog.to_regclass('${PLATFORM_SCHEMA}.shared_table_changes') is not null`,
   },
   {
     ...inShared,

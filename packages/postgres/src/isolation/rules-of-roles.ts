@@ -61,6 +61,16 @@ function doorOf(name: string): string {
     '${PLATFORM_SCHEMA}.%I(text, text, text[])', ${name}))::pg_catalog.oid`;
 }
 
+/**
+ * Whether an object `o` is a function by which values of a tenant's range type are made: Postgres
+ * makes those with the type, and gives them to the superuser whoever makes it.
+ */
+const MAKES_RANGES = `(o.classid = ${catalogue("pg_proc")} and o.owner = 10 and exists (
+          select from pg_catalog.pg_depend d join pg_catalog.pg_type y on y.oid = d.refobjid
+          where d.classid = o.classid and d.objid = o.objid and d.deptype = 'i'
+            and d.refclassid = ${catalogue("pg_type")} and y.typowner = t.role
+            and y.typtype in ('r', 'm')))`;
+
 /** Whether a tenant has nothing in its schema and owns nothing but its door: no rule of reports. */
 export const HOLDS_NOTHING: Rule = {
   ...everywhere,
@@ -181,7 +191,7 @@ export const RULES_OF_ROLES: readonly Rule[] = [
     sentence: "Everything in the tenant's schema is the tenant's.",
     ofHoldings: true,
     sql: `
-      select t.name as tenant, o.owner = t.role or m.objid is not null as held,
+      select t.name as tenant, o.owner = t.role or m.objid is not null or ${MAKES_RANGES} as held,
         ${described("o.classid", "o.objid")} as name
       from objects o join tenants t on t.schema = o.namespace
       left join members m on m.classid = o.classid and m.objid = o.objid`,

@@ -12,8 +12,10 @@ const inShared = { place: "shared", scope: "instance" } as const;
 export const TENANT_COLUMN = "tenant_id";
 /** How Postgres writes out what a row is given where nobody names its tenant. */
 export const TENANT_DEFAULT = `${PLATFORM_SCHEMA}.current_tenant()`;
-/** With %I for the column that names the tenant. */
-const GUARD = `(%I = ( SELECT ${TENANT_DEFAULT} AS current_tenant))`;
+const ASKED = `( SELECT ${TENANT_DEFAULT} AS current_tenant)`;
+/** With %I for the column that names the tenant: who may write a row, and who may see it. */
+const WRITING = `(%1$I = ${ASKED})`;
+const SEEING = `((%1$I = ANY (ARRAY[${ASKED}])) AND ${WRITING})`;
 
 export const SHARED_NAMESPACE = `pg_catalog.to_regnamespace('${SHARED_SCHEMA}')::pg_catalog.oid`;
 const roleNamed = (role: string) => `pg_catalog.to_regrole('${role}')::pg_catalog.oid`;
@@ -32,16 +34,16 @@ function tenantColumn(relation: string): string {
 }
 
 /** Whether an expression of a policy `p` lets through the tenant of each row. */
-function guards(tree: string): string {
+function guards(tree: string, format: string, times: number): string {
   const number = tenantColumn("p.polrelid");
-  const column = { relation: "p.polrelid", number, name: TENANT_COLUMN, format: GUARD };
+  const column = { relation: "p.polrelid", number, name: TENANT_COLUMN, format, times };
   return `coalesce(${isExpressionOf(tree, column)}, false)`;
 }
 
 /** Whether a row `p` of pg_policy lets through the tenant of each row and nobody else. */
 export const IS_RIGHT_POLICY = `(p.polname = '${POLICY_PREFIX}' and p.polpermissive
   and p.polcmd = '*' and p.polroles = array[0::pg_catalog.oid]
-  and ${guards("p.polqual")} and ${guards("p.polwithcheck")})`;
+  and ${guards("p.polqual", SEEING, 2)} and ${guards("p.polwithcheck", WRITING, 1)})`;
 
 /** Whether tenants may read and write a row `c` of pg_class, or draw from it, and nobody more. */
 export const HAS_RIGHT_GRANTS = `(
@@ -127,19 +129,21 @@ export const RULES_OF_SHARED_TABLES: readonly Rule[] = [
     id: "shared_tables.keys",
     subject: "keys",
     sentence:
-      "Every shared table has a primary key; that and every other unique index begin with " +
-      `${TENANT_COLUMN}, and nothing is excluded by a constraint.`,
+      `Every shared table has a primary key; that and every other index is a B-tree that begins ` +
+      `with ${TENANT_COLUMN}, and nothing is excluded by a constraint.`,
     sql: `
       select null::pg_catalog.text as tenant, exists (
           select from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisprimary) as held,
         'primary key of ' || ${name} as name ${TABLES}
       union all
       select null, coalesce(i.indkey[0] = ${tenantColumn("i.indrelid")}, false)
-          and not i.indisexclusion,
+          and not i.indisexclusion and a.amname = 'btree',
         pg_catalog.format('%s on %s', ${described(catalogue("pg_class"), "i.indexrelid")},
           ${described(catalogue("pg_class"), "i.indrelid")})
       from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid = i.indrelid
-      where c.relnamespace = ${SHARED_NAMESPACE} and (i.indisunique or i.indisexclusion)`,
+      join pg_catalog.pg_class x on x.oid = i.indexrelid
+      join pg_catalog.pg_am a on a.oid = x.relam
+      where c.relnamespace = ${SHARED_NAMESPACE}`,
   },
   {
     ...inShared,

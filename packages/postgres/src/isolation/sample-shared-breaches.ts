@@ -45,6 +45,12 @@ export const SHARED_BREACHES: readonly Breach[] = [
     undone: () => "drop index shared.planted",
   },
   {
+    rule: "shared_tables.keys",
+    place: "shared",
+    done: () => "create index planted on shared.notes (title)",
+    undone: () => "drop index shared.planted",
+  },
+  {
     rule: "shared_tables.references",
     place: "shared",
     done: () =>
@@ -81,6 +87,17 @@ export const SHARED_BREACHES: readonly Breach[] = [
     place: "shared",
     done: () => `alter role ${SHARED_ROLE} bypassrls`,
     undone: () => `alter role ${SHARED_ROLE} nobypassrls`,
+  },
+  {
+    rule: "shared_tables.policy",
+    place: "shared",
+    done: () =>
+      `alter policy aerodb_tenant on shared.notes
+         using (tenant_id = (select aerodb.current_tenant()))`,
+    undone: () =>
+      `alter policy aerodb_tenant on shared.notes
+         using (tenant_id = any (array[(select aerodb.current_tenant())])
+           and tenant_id = (select aerodb.current_tenant()))`,
   },
   {
     rule: "shared_tables.grants",

@@ -6,8 +6,8 @@ import type { TenantId } from "@aerodb/model";
 import type { Client } from "pg";
 import { databaseFault } from "../database-fault.ts";
 import { quoteLiteral } from "../identifier.ts";
-import { PLATFORM_SCHEMA, POOL_ROLE } from "../names.ts";
-import { catalogue, IS_TENANT } from "./rule.ts";
+import { PLATFORM_SCHEMA, POOL_ROLE, TENANTS_ROLE } from "../names.ts";
+import { catalogue, IS_TENANT, listed } from "./rule.ts";
 
 /** Each needs a lock of its own: one that somebody holds is not waited for. */
 const LOCK_TIMEOUT_MS = 500;
@@ -19,12 +19,15 @@ const KIND = `case c.relkind when 'v' then 'view' when 'm' then 'materialized vi
 const QUALIFIED = (name: string) => `pg_catalog.format('%I.%I', n.nspname, ${name})`;
 const OF_TENANTS = `n.nspname ~ ${IS_TENANT}`;
 
+/** Who can have been given something: other tenants, and the roles that all are in. */
+const TAKES = `(r.rolname ~ ${IS_TENANT} or r.rolname in (${listed([TENANTS_ROLE, POOL_ROLE])}))`;
+
 /** A sequence that belongs to a column goes with its table. */
 const GIVEN_AWAY = `
   select pg_catalog.format('alter %s %s owner to %I', ${KIND}, ${QUALIFIED("c.relname")}, n.nspname)
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   join pg_catalog.pg_roles r on r.oid = c.relowner
-  where n.nspname = tenant and r.rolname <> tenant and r.rolname ~ ${IS_TENANT}
+  where n.nspname = tenant and r.rolname <> tenant and ${TAKES}
     and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and not (c.relkind = 'S' and exists (
       select from pg_catalog.pg_depend d where d.classid = ${catalogue("pg_class")}
         and d.objid = c.oid and d.deptype in ('a', 'i')))
@@ -33,7 +36,7 @@ const GIVEN_AWAY = `
     n.nspname)
   from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
   join pg_catalog.pg_roles r on r.oid = p.proowner
-  where n.nspname = tenant and r.rolname <> tenant and r.rolname ~ ${IS_TENANT}
+  where n.nspname = tenant and r.rolname <> tenant and ${TAKES}
     and p.prokind <> 'a'`;
 
 /**

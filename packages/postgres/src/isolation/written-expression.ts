@@ -19,9 +19,10 @@ export function writtenExpression(tree: string): string {
 }
 
 /**
- * Whether an expression is what Postgres writes out as `format`, in which %I is its one column: the
- * one with a number. It is written out for a relation that nobody can lock, whose column of that
- * number has another name; only a table of more columns than that one is asked itself.
+ * Whether an expression is what Postgres writes out as `format`, in which %1$I is its one column:
+ * the one with a number, named so many times. It is written out for a relation that nobody can
+ * lock, whose column of that number has another name; only a table of more columns than that one is
+ * asked itself.
  */
 export function isExpressionOf(
   tree: string,
@@ -30,17 +31,19 @@ export function isExpressionOf(
     readonly number: string;
     readonly name: string;
     readonly format: string;
+    readonly times: number;
   },
 ): string {
-  const { relation, number, name, format } = column;
+  const { relation, number, name, format, times } = column;
   const text = `${tree}::pg_catalog.text`;
   const standIn = `(select s.attname from pg_catalog.pg_attribute s
     where s.attrelid = ${STAND_IN} and s.attnum = ${number})`;
   const guard = quoteLiteral(format);
+  const count = (before: string) =>
+    `pg_catalog.regexp_count(${text}, pg_catalog.concat(${before}, ${number}, ' ')) = ${times}`;
   return `(case
-    when not (${namesNoTable(tree)} and pg_catalog.regexp_count(${text}, '[{]VAR ') = 1
-      and ${text} ~ pg_catalog.concat('[{]VAR :varno 1 :varattno ', ${number}, ' ')
-      and ${text} ~ pg_catalog.concat(':varattnosyn ', ${number}, ' ')) then false
+    when not (${namesNoTable(tree)} and pg_catalog.regexp_count(${text}, '[{]VAR ') = ${times}
+      and ${count("'[{]VAR :varno 1 :varattno '")} and ${count("':varattnosyn '")}) then false
     when ${number} <= ${STAND_IN_COLUMNS}
       then pg_catalog.pg_get_expr(${tree}, ${STAND_IN}) = pg_catalog.format(${guard}, ${standIn})
     else pg_catalog.pg_get_expr(${tree}, ${relation})

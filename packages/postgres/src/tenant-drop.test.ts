@@ -1,0 +1,87 @@
+/** What others do, and what a tenant has left behind that runs, keeps no tenant alive. */
+import { appendFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Client } from "pg";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { dropTenant } from "./tenant-drop.ts";
+import { suspendTenant } from "./tenant-suspend.ts";
+import { type ThrowawayTenant, type WalledServer, walledServer } from "./throwaway-tenant.ts";
+
+const SETTING_UP_MS = 60_000;
+
+let walled: WalledServer;
+let mallory: ThrowawayTenant;
+let client: Client;
+
+beforeAll(async () => {
+  walled = await walledServer({ shared: true, forced: false });
+  const { dataDirectory } = walled.server.settings;
+  await appendFile(join(dataDirectory, "postgresql.conf"), "autovacuum_naptime = '1s'\n");
+  await walled.root.query("select pg_reload_conf()");
+});
+afterAll(() => walled.remove());
+
+async function isThere({ tenantId }: ThrowawayTenant): Promise<boolean> {
+  const text = "select from pg_roles where rolname = $1";
+  return (await walled.root.query(text, [tenantId])).rowCount === 1;
+}
+
+test("a lock on what names it by a policy keeps nobody", async () => {
+  const tenant = await walled.newTenant();
+  mallory = await walled.newTenant();
+  client = await mallory.connect();
+  await client.query(`create table hold (i int);
+    create policy p on hold as restrictive to ${tenant.name} using (true)`);
+  await client.query("begin; lock table hold in access share mode");
+  await dropTenant(walled.root, tenant.tenantId);
+  expect(await isThere(tenant)).toBe(false);
+  await client.end();
+});
+
+/** How many workers analyze tables of the tenant. */
+async function workers({ tenantId }: ThrowawayTenant): Promise<number> {
+  const { rowCount } = await walled.root.query(
+    `select from pg_stat_progress_analyze p join pg_class c on c.oid = p.relid
+     join pg_roles r on r.oid = c.relowner where r.rolname = $1`,
+    [tenantId],
+  );
+  return rowCount ?? 0;
+}
+
+async function keepsWorkersBusy(): Promise<ThrowawayTenant> {
+  const tenant = await walled.newTenant();
+  const session = await tenant.connect();
+  await session.query(`
+    create function stays(i int) returns int immutable language plpgsql as $$ begin
+      if session_user = current_user then return i; end if;
+      loop begin perform pg_sleep(1); exception when query_canceled then null; end; end loop;
+      end $$;
+    create table t (i int) with (autovacuum_analyze_threshold = 1, autovacuum_analyze_scale_factor = 0);
+    create index on t (stays(i)); insert into t select generate_series(1, 100)`);
+  await session.end();
+  await expect.poll(() => workers(tenant), { timeout: SETTING_UP_MS, interval: 200 }).toBe(1);
+  return tenant;
+}
+
+test(
+  "a worker that runs functions of a suspended tenant is ended with its sessions",
+  async () => {
+    const tenant = await keepsWorkersBusy();
+    const before = await workerPids();
+    await suspendTenant(walled.root, { ...tenant.desired, tenantId: tenant.tenantId });
+    expect(before.some((pid) => pid > 0)).toBe(true);
+    await expect
+      .poll(async () => (await workerPids()).filter((pid) => before.includes(pid)))
+      .toEqual([]);
+    await dropTenant(walled.root, tenant.tenantId);
+    expect(await isThere(tenant)).toBe(false);
+  },
+  SETTING_UP_MS + 30_000,
+);
+
+async function workerPids(): Promise<readonly number[]> {
+  const { rows } = await walled.root.query<{ pid: number }>(
+    "select pid from pg_stat_progress_analyze",
+  );
+  return rows.map(({ pid }) => pid);
+}
