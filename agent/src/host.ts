@@ -48,6 +48,7 @@ const METER_MS = 60_000;
 const DISK_MS = 2_000;
 /** Nobody else can log in while a tenant holds all locks. */
 const LOCKS_MS = 2_000;
+const RUNAWAYS_MS = 30_000;
 /** How long steps may take to end before instances are stopped all the same. */
 const HALT_MS = 2_000;
 /** How long servers may take to stop, gently and then less so, when the whole host shuts down. */
@@ -187,6 +188,7 @@ export class Host {
     every(METER_MS, () => this.#measure(meter), this.#signal);
     every(DISK_MS, () => this.fill.checkHost(), this.#signal);
     every(LOCKS_MS, () => this.locks.look(), this.#signal);
+    every(RUNAWAYS_MS, () => this.#endRunaways(), this.#signal);
     every(METER_MS, () => this.fill.checkInstances(), this.#signal);
   }
 
@@ -219,6 +221,26 @@ export class Host {
     } catch (error) {
       const because = messageOf(error);
       this.#logger.warn({ instance: running.id, because }, "could not prove a warm instance");
+    }
+  }
+
+  /** Never rejects. */
+  async #endRunaways(): Promise<void> {
+    for (const { spec } of [...this.state.instances()]) {
+      const running = spec.shared ? this.state.seen(spec.id)?.running : undefined;
+      if (running === undefined) continue;
+      try {
+        for (const { tenantId: tenant, table } of await this.tenants.endRunaways(running)) {
+          const found = { instance: spec.id, tenant, table };
+          this.#logger.warn(
+            found,
+            "ended a worker that came to no end, and autovacuum of the table",
+          );
+        }
+      } catch (error) {
+        const because = messageOf(error);
+        this.#logger.warn({ instance: spec.id, because }, "could not look for endless workers");
+      }
     }
   }
 

@@ -5,6 +5,7 @@ import type {
   HeldLocks,
   KnownBefore,
   ListedTenant,
+  Runaway,
   SharedTableChange,
   TenantProof,
   TenantRole,
@@ -42,6 +43,9 @@ export interface TenantKeeper {
    * is open already.
    */
   heldLocks(instance: RunningInstance): Promise<HeldLocks>;
+
+  /** Ends workers of the server that a tenant's functions keep from coming to an end. */
+  endRunaways(instance: RunningInstance): Promise<readonly Runaway[]>;
 
   /** How many sessions tenants have in the instance. */
   countSessions(instance: RunningInstance): Promise<number>;

@@ -7,6 +7,7 @@ import {
   cancelWrites,
   countTenantSessions,
   dropTenant,
+  endRunaways,
   ensureTenant,
   ensureWalls,
   type HeldLocks,
@@ -19,6 +20,7 @@ import {
   mendTenant,
   poolLogin,
   proveIsolation,
+  type Runaway,
   reloadConfiguration,
   type SharedTableChange,
   suspendTenant,
@@ -155,6 +157,10 @@ export class TenantsInInstances implements TenantKeeper {
     );
     if ("error" in found) throw found.error;
     return found;
+  }
+
+  endRunaways(instance: RunningInstance): Promise<readonly Runaway[]> {
+    return this.#open(instance).pool.use((session) => endRunaways(session));
   }
 
   countSessions(instance: RunningInstance): Promise<number> {

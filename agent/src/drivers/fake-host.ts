@@ -4,6 +4,7 @@ import type {
   ChangeRefusal,
   HeldLocks,
   ListedTenant,
+  Runaway,
   SharedTableChange,
   TenantProof,
   TenantRole,
@@ -225,6 +226,11 @@ export class FakeHost implements InstanceDriver, TenantKeeper {
 
   async heldLocks(): Promise<HeldLocks> {
     return { capacity: 100, readCapacity: 100, backends: [], blockers: [], intruders: [] };
+  }
+
+  async endRunaways(instance: RunningInstance): Promise<readonly Runaway[]> {
+    this.#serving(instance);
+    return [];
   }
 
   async countSessions(instance: RunningInstance): Promise<number> {

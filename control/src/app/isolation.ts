@@ -65,15 +65,17 @@ export const NOT_HIDDEN: Readonly<Record<Isolation, readonly string[]>> = {
       "payloads are no secret, and keys can collide.",
     "Of tables that the operator shares among tenants, estimates tell how many rows each has, " +
       "how many of all satisfy the condition of a partial index, sequences how many all have " +
-      "made, and one who locks such a table makes the others wait.",
+      "made, and plans that are carried out whether anybody has a row in which a column is null " +
+      "or true and where rows of others lie; one who locks such a table makes the others wait.",
     "The table of locks is one for all tenants of an instance: those who take most of what is " +
       "too much lose their sessions within seconds, and until then others can neither log in nor " +
       "write.",
     "Functions of Postgres lock what they are given before they look at rights: one who keeps " +
       "another from its own tables by that loses its session within seconds.",
     "What one does can take from all: a transaction that stays open keeps the dead rows of all, " +
-      "notifications that nobody reads fill one queue, and several sessions at once can use up " +
-      "the memory, upon which the server begins anew and every session of it ends.",
+      "notifications that nobody reads fill one queue, functions in indexes occupy the workers " +
+      "that vacuum and analyze tables for a minute each time, and several sessions at once can " +
+      "use up the memory, upon which the server begins anew and every session of it ends.",
     "A statement in which Postgres does not look whether it should end goes on, also when its " +
       "tenant was suspended: it is connected to nobody then.",
     "Tenants share memory, processors and the disk of one server: how long things take says " +

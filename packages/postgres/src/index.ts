@@ -37,6 +37,7 @@ export {
   signalProcess,
 } from "./process-identity.ts";
 export * from "./reload.ts";
+export * from "./runaway-workers.ts";
 export * from "./scram.ts";
 export * from "./scram-exchange.ts";
 export * from "./session-memory.ts";

@@ -3,6 +3,7 @@ import { appendFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Client } from "pg";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { endRunaways } from "./runaway-workers.ts";
 import { dropTenant } from "./tenant-drop.ts";
 import { suspendTenant } from "./tenant-suspend.ts";
 import { type ThrowawayTenant, type WalledServer, walledServer } from "./throwaway-tenant.ts";
@@ -75,6 +76,24 @@ test(
       .toEqual([]);
     await dropTenant(walled.root, tenant.tenantId);
     expect(await isThere(tenant)).toBe(false);
+  },
+  SETTING_UP_MS + 30_000,
+);
+
+test(
+  "a worker that comes to no end is ended, and comes to that table no more",
+  async () => {
+    const tenant = await keepsWorkersBusy();
+    expect(await endRunaways(walled.root)).toEqual([]);
+    const table = `${tenant.tenantId}.t`;
+    await expect
+      .poll(() => endRunaways(walled.root, 100), { timeout: 10_000 })
+      .toEqual([{ tenantId: tenant.tenantId, table }]);
+    await expect.poll(() => workers(tenant)).toBe(0);
+    const options = "select reloptions from pg_class where oid = $1::regclass";
+    const { rows } = await walled.root.query(options, [table]);
+    expect(rows[0].reloptions).toContain("autovacuum_enabled=off");
+    await dropTenant(walled.root, tenant.tenantId);
   },
   SETTING_UP_MS + 30_000,
 );

@@ -14,7 +14,10 @@ const WAYS = ["indexscan", "indexonlyscan", "bitmapscan", "seqscan"];
  * Whether plans, as they are carried out, tell that somebody has a row of a kind: by how often the
  * policy was asked, or by what an index found. Each way to read is kept from alone, and all others.
  */
-function plansTell(condition: string): (scene: Scene) => Promise<string> {
+function plansTell(
+  condition: string,
+  change = "id = -id, title = 'another'",
+): (scene: Scene) => Promise<string> {
   return async ({ client, theirs }) => {
     const explain = `explain (analyze, costs off, timing off, summary off, buffers off,
       format json) select from shared.notes where ${condition}`;
@@ -29,11 +32,11 @@ function plansTell(condition: string): (scene: Scene) => Promise<string> {
       return JSON.stringify(plans).replaceAll(/"Rows Removed by Filter": \d+,?/g, "");
     };
     const before = await seen();
-    await theirs.query("update shared.notes set id = -id, title = 'another'");
+    await theirs.query(`update shared.notes set ${change}`);
     try {
       return (await seen()) === before ? "none" : "some";
     } finally {
-      await theirs.query("update shared.notes set id = -id, title = 'the-victims-secret'");
+      await theirs.query("update shared.notes set id = abs(id), title = 'the-victims-secret'");
     }
   };
 }
@@ -177,5 +180,10 @@ async function holdsUp({ client, theirs }: Scene): Promise<string> {
 export const SHOWN_OF_SHARED = family(
   "shown",
   { safe: ["some"], documented: OF_SHARED },
-  { shared_row_estimates: estimates, shared_sequences: countsAlong, shared_locks: holdsUp },
+  {
+    shared_nulls: plansTell("title is null", "title = null"),
+    shared_row_estimates: estimates,
+    shared_sequences: countsAlong,
+    shared_locks: holdsUp,
+  },
 );
