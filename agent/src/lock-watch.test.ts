@@ -127,6 +127,8 @@ test("a session that will not end is killed, and everybody is served again", asy
   const burn = async () => {
     const client = await connect(greedy);
     await client.query(`prepare burn as select count(*) from (${rows}) z where z is not null`);
+    // Planned now: that takes its time, and can be interrupted.
+    await client.query("set plan_cache_mode = force_generic_plan; explain execute burn");
     const ended = client.query(`${take}; execute burn`).then(() => "served", String);
     const over = Promise.race([ended, sleep(40_000)]);
     let looking = true;

@@ -209,11 +209,12 @@ test("a tenant's door is the platform's: it cannot be turned, opened to others o
     `grant execute on ${door} to ${other.name}`,
     `grant execute on ${door} to public`,
     `create or replace ${door} returns setof jsonb language sql as 'select null::jsonb'`,
+    `drop ${door}`,
   ]) {
     expect(await outcomeOf(inside, statement), statement).toMatch(/^42501/);
   }
   await inside.query(`grant all on notes to ${one.name}`);
-  await inside.query(`drop ${door}`);
+  await walled.root.query(`drop ${door}`);
   const [listed] = (await listTenants(walled.root)).filter((it) => it.tenantId === one.tenantId);
   expect(listed && isAsDesired(listed, one.desired)).toBe(false);
   await one.repair();
