@@ -127,17 +127,19 @@ export class Platform {
     if (this.#options.waitUntilReady !== false) await this.ready(START_MS);
   }
 
-  /** Waits until readyz answers 200. */
+  /** Waits until readyz says that nothing is missing: then a tenant can be created. */
   async ready(ms = 30_000): Promise<void> {
     const found = await until(
-      "readyz to answer 200",
+      "readyz to say that nothing is missing",
       async () => {
         if (this.#up?.exitCode !== null) return "ended";
-        return (await fetch(`${this.restUrl}/readyz`)).status === 200 && "ready";
+        const answer = await fetch(`${this.restUrl}/readyz`);
+        const { degraded } = (await answer.json()) as { readonly degraded: boolean };
+        return answer.status === 200 && !degraded && "ready";
       },
       ms,
     );
-    if (found === "ended") throw new Error("`aerodb up` ended, and readyz was expected to be 200.");
+    if (found === "ended") throw new Error("`aerodb up` ended, and was expected to be ready.");
   }
 
   request<Body = client.AnyBody>(

@@ -39,6 +39,9 @@ const FIRST_ROUTES_MS = 30_000;
 const ROUTES_STEP_MS = 25;
 
 const DRAINS = "The gateway is being stopped: it takes no connections, and lets transactions end.";
+const LAST_TABLE =
+  "The gateway does not hear from control where tenants are: it serves by the table that it has.";
+const NO_TABLE = "The gateway has not heard from control yet where tenants are.";
 
 /** What is wrong with a port, and what to do, by the error of listening. */
 const PORT_TROUBLE: Readonly<Record<string, string>> = {
@@ -87,12 +90,14 @@ export async function startGateway(
   let ports: Ports | undefined;
   let metrics: MetricsServer | undefined;
   let draining = false;
+  const knowsRoutes = () => stream.connected || routes.generation > 0n;
   const rest = await portOr("rest", configuration.restPort, () =>
     listenForRest({
       port: configuration.restPort,
       address: configuration.restListenAddress ?? configuration.listenAddress,
       control,
-      ownReasonsNotReady: () => (draining ? [DRAINS] : reasonsNotReady(ports, stream)),
+      ownReasonsNotReady: () => (draining ? [DRAINS] : reasonsNotReady(ports, knowsRoutes())),
+      ownReasonsDegraded: () => (knowsRoutes() && !stream.connected ? [LAST_TABLE] : []),
       logger,
     }),
   );
@@ -238,11 +243,11 @@ function openTls(
   return ServerTls.open({ home, gatewayId, baseDomain, ...files }, logger);
 }
 
-function reasonsNotReady(ports: Ports | undefined, stream: RouteStream): string[] {
+function reasonsNotReady(ports: Ports | undefined, knowsRoutes: boolean): string[] {
   const reasons = [];
   const accepting = ports?.postgres.accepting === true && ports.pooled.accepting;
   if (!accepting) reasons.push("A Postgres port of the gateway does not accept connections.");
-  if (!stream.connected) reasons.push("The gateway does not hear from control where tenants are.");
+  if (!knowsRoutes) reasons.push(NO_TABLE);
   return reasons;
 }
 

@@ -76,8 +76,8 @@ beforeAll(async () => {
   await takePort(platform().grpcPort);
   await takePort(platform().linkPort);
   signal(platform().upPid, "SIGCONT");
-  await until("readyz to refuse", async () => {
-    return (await platform().request("GET", "/readyz")).status === 503;
+  await until("readyz to miss control", async () => {
+    return (await platform().request("GET", "/readyz")).body.degraded === true;
   });
 });
 
@@ -93,6 +93,12 @@ describe("with control gone and kept away", () => {
       status: 503,
       code: "UNAVAILABLE",
     });
+  });
+
+  test("the gateway is ready, and says that it serves by its last table", async () => {
+    const { status, body } = await platform().request("GET", "/readyz");
+    expect({ status, ...body }).toMatchObject({ status: 200, ready: true, degraded: true });
+    expect(String(body.reasons)).toContain("it serves by the table that it has");
   });
 
   test("a gateway that is killed comes back and still knows every tenant", async () => {

@@ -13,6 +13,8 @@ const ASK_MS = 5_000;
 const LOOK_AGAIN_MS = 50;
 
 const bodySchema = z.object({
+  ready: z.boolean().optional(),
+  degraded: z.boolean().optional(),
   reasons: z.array(z.string()).optional(),
   detail: z.string().optional(),
 });
@@ -22,8 +24,10 @@ export async function askReadiness(baseUrl: string): Promise<Readiness> {
     const signal = AbortSignal.timeout(ASK_MS);
     const response = await fetch(new URL("/readyz", baseUrl), { signal });
     const text = await response.text();
-    if (response.status === 200) return { ready: true, reasons: [] };
-    return { ready: false, reasons: reasonsOf(text, response.status) };
+    const body = bodyOf(text);
+    // A gateway that serves tenants may still be without what a new one needs.
+    if (body.ready === true && body.degraded !== true) return { ready: true, reasons: [] };
+    return { ready: false, reasons: reasonsOf(body, response.status) };
   } catch (error) {
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
     const what = messageOf(cause) || "no answer";
@@ -31,15 +35,21 @@ export async function askReadiness(baseUrl: string): Promise<Readiness> {
   }
 }
 
-function reasonsOf(text: string, status: number): readonly string[] {
+function bodyOf(text: string): z.infer<typeof bodySchema> {
   try {
-    const { reasons, detail } = bodySchema.parse(JSON.parse(text));
-    if (reasons !== undefined && reasons.length > 0) return reasons;
-    if (detail !== undefined) return [detail];
+    return bodySchema.parse(JSON.parse(text));
   } catch {
     // Not the answer of our gateway; its status is all there is to say.
+    return {};
   }
-  return [`the gateway answers ${status}`];
+}
+
+function reasonsOf(
+  { reasons = [], detail }: z.infer<typeof bodySchema>,
+  status: number,
+): readonly string[] {
+  if (reasons.length > 0) return reasons;
+  return [detail ?? `the gateway answers ${status}`];
 }
 
 /** Waits until a tenant can be created. The fault of a late one says what is missing. */

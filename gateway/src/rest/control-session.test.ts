@@ -123,6 +123,7 @@ test("REST answers 503 then, and says what is the matter", async () => {
   const rest = await listenForRest({
     ...{ port: 0, address: "127.0.0.1", control, logger: silent },
     ownReasonsNotReady: () => [],
+    ownReasonsDegraded: () => [],
   });
   await ask();
   road.block();

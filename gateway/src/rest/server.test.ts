@@ -4,7 +4,7 @@ import { HostService } from "@aerodb/rpc/aerodb/control/v1/host_service_pb.js";
 import { PlanService } from "@aerodb/rpc/aerodb/control/v1/plan_service_pb.js";
 import { PlatformService } from "@aerodb/rpc/aerodb/control/v1/platform_service_pb.js";
 import { TenantService } from "@aerodb/rpc/aerodb/control/v1/tenant_service_pb.js";
-import { silent } from "@aerodb/runtime";
+import { monotonicMs, silent } from "@aerodb/runtime";
 import { faultsToCodes, faultToConnectError } from "@aerodb/wire";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createClient, createRouterTransport } from "@connectrpc/connect";
@@ -21,6 +21,9 @@ let asked: { request: unknown; headers: Headers; signal: AbortSignal } | undefin
 let answer: () => unknown = () => ({});
 let ready = true;
 let ownReasons: string[] = [];
+let ownMissing: string[] = [];
+/** What control waits for before it says whether it is ready. */
+let hangs: Promise<void> = Promise.resolve();
 let server: RestServer;
 let url: string;
 
@@ -33,6 +36,8 @@ beforeEach(async () => {
   asked = undefined;
   ready = true;
   ownReasons = [];
+  ownMissing = [];
+  hangs = Promise.resolve();
   answer = () => ({
     tenant: { tenantId: TENANT_ID, name: "acme", createdAt: timestampFromDate(CREATED_AT) },
   });
@@ -49,7 +54,10 @@ beforeEach(async () => {
       service(HostService, { createJoinToken: record, listHosts: record });
       service(PlanService, { listPlans: record });
       service(PlatformService, {
-        checkReadiness: () => ({ ready, reasons: ready ? [] : ["No host is connected."] }),
+        async checkReadiness() {
+          await hangs;
+          return { ready, reasons: ready ? [] : ["No host is connected."] };
+        },
       });
     },
     { router: { interceptors: [faultsToCodes] } },
@@ -59,6 +67,7 @@ beforeEach(async () => {
     address: "127.0.0.1",
     control: controlOver(transport),
     ownReasonsNotReady: () => ownReasons,
+    ownReasonsDegraded: () => ownMissing,
     logger: silent,
   });
   url = `http://127.0.0.1:${server.port}`;
@@ -291,18 +300,34 @@ test("Connect's own JSON works on the same port, with errors as control said the
   expect(error).toHaveProperty("details.length", 1);
 });
 
-test("it is ready only when control, and this gateway itself, are", async () => {
-  expect((await call("GET", "/readyz")).status).toBe(200);
+test("it is ready while it serves, and says what is missing", async () => {
+  const asked = async () => {
+    const { status, body } = await call("GET", "/readyz");
+    return { status, ...body };
+  };
+  const well = { status: 200, ready: true, degraded: false, reasons: [] };
+  expect(await asked()).toEqual(well);
   ready = false;
-  expect((await call("GET", "/readyz")).body).toEqual({
-    ready: false,
-    reasons: ["No host is connected."],
-  });
+  const degraded = { ...well, degraded: true };
+  expect(await asked()).toEqual({ ...degraded, reasons: ["No host is connected."] });
   ready = true;
+  ownMissing = ["Control is silent."];
+  expect(await asked()).toEqual({ ...degraded, reasons: ["Control is silent."] });
   ownReasons = ["No routes."];
-  const response = await call("GET", "/readyz");
-  expect([response.status, response.body["reasons"]]).toEqual([503, ["No routes."]]);
+  const reasons = ["No routes.", "Control is silent."];
+  expect(await asked()).toEqual({ status: 503, ready: false, degraded: true, reasons });
   expect((await call("GET", "/livez")).status).toBe(200);
+});
+
+test("a control that hangs keeps nobody waiting who asks whether it is ready", async () => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  hangs = promise;
+  const startedMs = monotonicMs();
+  const { status, body } = await call("GET", "/readyz");
+  expect(monotonicMs() - startedMs).toBeLessThan(1_000);
+  expect({ status, ...body }).toMatchObject({ status: 200, ready: true, degraded: true });
+  expect(String(body["reasons"])).toContain("control to say whether it is ready");
+  resolve();
 });
 
 test.each([

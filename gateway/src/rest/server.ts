@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
-import { after, type Logger } from "@aerodb/runtime";
+import { after, type Logger, within } from "@aerodb/runtime";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { bindingsOf } from "./bindings.ts";
@@ -25,6 +25,8 @@ export interface RestSettings {
   readonly control: Control;
   /** Why this gateway itself does not serve, a sentence each. */
   readonly ownReasonsNotReady: () => readonly string[];
+  /** What it goes without while it serves, a sentence each. */
+  readonly ownReasonsDegraded: () => readonly string[];
   readonly logger: Logger;
 }
 
@@ -37,6 +39,8 @@ const MOST_BODY_BYTES = 1024 * 1024;
 const REQUEST_TIMEOUT_MS = 30_000;
 /** Longer than load balancers keep a connection: whoever closes first must not be us. */
 const KEEP_ALIVE_MS = 75_000;
+/** How long control may take to say whether it is ready: whoever asks us asks often. */
+const CONTROL_SAYS_MS = 400;
 /** How long requests under way are waited for at the end. */
 const GRACE_MS = 1_500;
 /** A caller's own request id is kept when it is harmless. */
@@ -138,19 +142,26 @@ function refuseConnection(error: { readonly code?: string }, socket: Socket): vo
   socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
 }
 
-function addHealth(app: FastifyInstance, { control, ownReasonsNotReady }: RestSettings): void {
+/**
+ * Ready is who serves, with control or without: all gateways lose control at once, and none of them
+ * may be taken out for that. What is missing is said all the same.
+ */
+function addHealth(app: FastifyInstance, settings: RestSettings): void {
   app.get("/livez", () => ({ live: true }));
   app.get("/readyz", async (_request, reply) => {
-    const reasons = [...ownReasonsNotReady(), ...(await reasonsOf(control))];
+    const own = settings.ownReasonsNotReady();
+    const missing = [...settings.ownReasonsDegraded(), ...(await reasonsOf(settings.control))];
+    const [ready, degraded] = [own.length === 0, missing.length > 0];
     return reply
-      .code(reasons.length === 0 ? 200 : 503)
-      .send({ ready: reasons.length === 0, reasons });
+      .code(ready ? 200 : 503)
+      .send({ ready, degraded: degraded || !ready, reasons: [...own, ...missing] });
   });
 }
 
 async function reasonsOf(control: Control): Promise<readonly string[]> {
   try {
-    return await control.reasonsNotReady();
+    const wait = { ms: CONTROL_SAYS_MS, expecting: "control to say whether it is ready" };
+    return await within(wait, control.reasonsNotReady());
   } catch (error) {
     return [problemOf(error)?.sentence ?? "Control did not say whether it is ready."];
   }
