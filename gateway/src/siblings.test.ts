@@ -1,7 +1,7 @@
 /** Two gateways on one port: whichever the kernel chooses, a cancel request finds its query. */
 import { chmodSync, mkdirSync, readdirSync, readlinkSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
-import { type BackendKey, encodeCancelRequest } from "@aerodb/postgres";
+import type { BackendKey } from "@aerodb/postgres";
 import { sleep } from "@aerodb/runtime";
 import type pg from "pg";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -10,7 +10,7 @@ import type { Gateway } from "./gateway.ts";
 import { throwawayIdentity } from "./throwaway-identity.ts";
 import { ThrowawayPlatform, type ThrowawayTenant } from "./throwaway-platform.ts";
 import { CancelKeys, LARGEST_NUMBER, numberIn } from "./wire/cancel-keys.ts";
-import { connectRaw, connectTo, everything } from "./wire/fake-client.ts";
+import { cancelAt, connectTo, keyOf } from "./wire/fake-client.ts";
 
 let platform: ThrowawayPlatform;
 let acme: ThrowawayTenant;
@@ -56,13 +56,6 @@ function clientsOf(tenant: ThrowawayTenant, port: number, many: number): Promise
   return Promise.all(Array.from({ length: many }, () => connectTo(port, tenant)));
 }
 
-function keyOf(client: pg.Client): BackendKey {
-  const { processID, secretKey } = client as unknown as Record<string, number>;
-  const secret = Buffer.alloc(4);
-  secret.writeInt32BE(secretKey ?? 0);
-  return { processId: processID ?? 0, secret };
-}
-
 /** A cancel that comes before its query cancels nothing. */
 async function untilItSleeps(): Promise<void> {
   const sleeps =
@@ -72,9 +65,7 @@ async function untilItSleeps(): Promise<void> {
 
 /** Resolves once the gateway that got it has done with it. */
 async function cancel(key: BackendKey): Promise<void> {
-  const socket = connectRaw(one.pgPort);
-  socket.write(encodeCancelRequest(key));
-  expect(await everything(socket)).toHaveLength(0);
+  expect(await cancelAt(one.pgPort, key)).toHaveLength(0);
 }
 
 test.each(["pgPort", "pgPooledPort"] as const)(

@@ -55,8 +55,9 @@ async function pass(
       ...{ instanceId: route.instanceId, key: server.key, parking, counters, logger },
       currentRoute: () => routes.byTenantId(route.tenantId) ?? route,
       open: (now, ending) => openServer(entry, now, settings, ending),
+      cancel: (target, ending) => settings.instances.cancel(target, ending),
     });
-    const own = cancelKeys.register(() => parkable.cancelTarget, entry.minor);
+    const own = cancelKeys.register(() => parkable.cancelled(), entry.minor);
     session.onEnd(() => cancelKeys.forget(own));
     stream.write(encodeWelcome(entry, server.greeting, own));
     relay.attach(server);

@@ -1,6 +1,8 @@
 /** A client of the protocol for tests, which sees every byte the gateway answers. */
 import { connect, type Socket } from "node:net";
 import {
+  type BackendKey,
+  encodeCancelRequest,
   encodeMessage,
   encodeSaslInitialResponse,
   encodeStartupMessage,
@@ -101,6 +103,21 @@ export async function everything(socket: Socket): Promise<Buffer> {
   const chunks: Buffer[] = [];
   for await (const chunk of socket) chunks.push(chunk as Buffer);
   return Buffer.concat(chunks);
+}
+
+/** What such a client cancels with. */
+export function keyOf(client: pg.Client): BackendKey {
+  const { processID, secretKey } = client as unknown as Record<string, number>;
+  const secret = Buffer.alloc(4);
+  secret.writeInt32BE(secretKey ?? 0);
+  return { processId: processID ?? 0, secret };
+}
+
+/** Cancels, and waits until the port has done with it. Returns what it said. */
+export function cancelAt(port: number, key: BackendKey): Promise<Buffer> {
+  const socket = connectRaw(port);
+  socket.write(encodeCancelRequest(key));
+  return everything(socket);
 }
 
 function wrongFinal(serverFirst: string): Buffer {

@@ -45,6 +45,8 @@ export interface ParkableSettings {
   readonly logger: Logger;
   readonly currentRoute: () => Route;
   readonly open: (route: Route, signal: AbortSignal) => Promise<Opened>;
+  /** Passes a cancel on. Never rejects. */
+  readonly cancel: (target: CancelTarget, signal: AbortSignal) => Promise<void>;
 }
 
 export class ParkableSession {
@@ -53,6 +55,8 @@ export class ParkableSession {
   readonly #gone = new AbortController();
   #target: CancelTarget;
   #leaveParking: () => void = () => undefined;
+  /** Whether the client has cancelled what it has asked while nothing works for it. */
+  #cancelsNext = false;
 
   constructor(relay: DirectRelay, settings: ParkableSettings) {
     this.#relay = relay;
@@ -61,9 +65,14 @@ export class ParkableSession {
     this.#target = { instanceId, key };
   }
 
-  /** Where a cancel request of the client goes; nowhere while nothing works for it. */
-  get cancelTarget(): CancelTarget | undefined {
-    return this.#relay.parked ? undefined : this.#target;
+  /**
+   * A cancel request of the client has come. Returns where it goes; nowhere while nothing works for
+   * it, and then what it has asked already is cancelled as soon as something does.
+   */
+  cancelled(): CancelTarget | undefined {
+    if (!this.#relay.parked) return this.#target;
+    this.#cancelsNext ||= this.#relay.unread;
+    return undefined;
   }
 
   begin(): void {
@@ -119,6 +128,7 @@ export class ParkableSession {
       const { server: next } = opened;
       if (await this.#restoreOn(next, memory)) {
         this.#target = { instanceId: route.instanceId, key: next.key };
+        this.#passCancelOn();
         this.#relay.attach(next);
         this.#join(route.instanceId);
         return undefined;
@@ -128,6 +138,13 @@ export class ParkableSession {
       if (this.#settings.parking.of(route.instanceId) !== undefined) continue;
       return ended("the tenant's server was restarted, and does not take what the session had");
     }
+  }
+
+  #passCancelOn(): void {
+    if (!this.#cancelsNext) return;
+    this.#cancelsNext = false;
+    const { cancel } = this.#settings;
+    this.#relay.aboutNextQuestion(() => cancel(this.#target, this.#gone.signal));
   }
 
   #restoreOn(next: ReadyServer, memory: SessionMemory): Promise<boolean> {

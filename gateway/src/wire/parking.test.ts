@@ -3,13 +3,16 @@
  * cannot be given to another ends it with a reason, and who comes meanwhile waits.
  */
 
+import { type BackendKey, MessageReader } from "@aerodb/postgres";
 import { RouteState } from "@aerodb/rpc/aerodb/edge/v1/route_service_pb.js";
 import { sleep } from "@aerodb/runtime";
 import type pg from "pg";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Gateway } from "../gateway.ts";
 import { ThrowawayPlatform, type ThrowawayTenant } from "../throwaway-platform.ts";
-import { connectTo, loggedIn } from "./fake-client.ts";
+import { cancelAt, connectTo, keyOf, loggedIn } from "./fake-client.ts";
+import { encodeQuery } from "./messages.ts";
+import { nextMessage } from "./peer.ts";
 import { setParked as tellParked } from "./throwaway-parking.ts";
 
 let platform: ThrowawayPlatform;
@@ -102,6 +105,62 @@ test("a query that is sent while it is away is answered once it is back", async 
   for (const answer of answers) expect((await answer).rows).toEqual([{ one: 1 }]);
   const came = await comes;
   await Promise.all([direct, pooled, came].map((client) => client.end()));
+});
+
+test("what was asked while it is away, and cancelled, is cancelled when it is back", async () => {
+  const clients = [
+    await connectTo(gateway.pgPort, acme),
+    await connectTo(gateway.pgPort, acme, { ssl: { rejectUnauthorized: false } }),
+  ];
+  await setParked(true);
+  await left();
+  const answers = clients.map((client) => client.query("select pg_sleep(30)"));
+  const cancelled = answers.map((answer) =>
+    expect(answer).rejects.toMatchObject({ code: "57014" }),
+  );
+  await sleep(100);
+  for (const client of clients) await cancelAt(gateway.pgPort, keyOf(client));
+  await setParked(false);
+  await Promise.all(cancelled);
+  for (const client of clients) {
+    expect((await client.query("select pg_sleep(0.2), 1 as one")).rows).toMatchObject([{ one: 1 }]);
+    await client.end();
+  }
+});
+
+test("a cancel of nothing while it is away cancels nothing that is asked later", async () => {
+  const client = await connectTo(gateway.pgPort, acme);
+  await setParked(true);
+  await left();
+  await cancelAt(gateway.pgPort, keyOf(client));
+  const answer = client.query("select pg_sleep(0.3), 1 as one");
+  await sleep(100);
+  await setParked(false);
+  expect((await answer).rows).toMatchObject([{ one: 1 }]);
+  await client.end();
+});
+
+test("what is asked after a cancel waits until that has come to the server", async () => {
+  let key: BackendKey | undefined;
+  const client = await loggedIn(gateway.pgPort, acme, ({ type, payload }) => {
+    if (type === "K") key = { processId: payload.readInt32BE(0), secret: payload.subarray(4) };
+  });
+  const peer = { stream: client, reader: new MessageReader() };
+  await setParked(true);
+  await left();
+  client.write(encodeQuery("select 1"));
+  await sleep(100);
+  if (key !== undefined) await cancelAt(gateway.pgPort, key);
+  client.write(encodeQuery("select pg_sleep(0.3)"));
+  await sleep(100);
+  await setParked(false);
+  const said: string[] = [];
+  while (said.filter((type) => type === "Z").length < 2) {
+    const { type = "lost" } = (await nextMessage(peer, AbortSignal.timeout(10_000))) ?? {};
+    said.push(type);
+  }
+  expect(said.slice(-4).join("")).toBe("TDCZ");
+  client.destroy();
 });
 
 test("a transaction is let end first", async () => {

@@ -63,6 +63,9 @@ export class DirectRelay implements Relay, FrameReader {
   #clientLeft = false;
   #taking: ((server: Duplex) => void) | undefined;
   #farewell: ServerReport | undefined;
+  /** What is done about the next question, and whether the one after it waits for that. */
+  #aboutNext: (() => Promise<void>) | undefined;
+  #holdsBack = false;
 
   constructor(client: Socket, traffic: ConnectionTraffic) {
     this.#client = client;
@@ -97,6 +100,11 @@ export class DirectRelay implements Relay, FrameReader {
     return this.#server === undefined;
   }
 
+  /** Whether the client has said something that nobody has read yet. */
+  get unread(): boolean {
+    return this.#client.readableLength > 0;
+  }
+
   /** Nothing is on its way, and no message has begun. */
   get #atRest(): boolean {
     return this.asked.allAnswered && this.#questions.whole && this.#answers.whole;
@@ -109,6 +117,7 @@ export class DirectRelay implements Relay, FrameReader {
       return;
     }
     this.#server = server;
+    this.#clientWaits = false;
     this.#answers = new Frames(this);
     const heard = (chunk: Buffer) => this.#hear(chunk);
     const left = () => server.end();
@@ -120,7 +129,7 @@ export class DirectRelay implements Relay, FrameReader {
     const early = reader.rest();
     if (early.length > 0) this.#hear(early);
     server.resume();
-    this.#client.resume();
+    this.#resumeClient();
   }
 
   /**
@@ -143,6 +152,11 @@ export class DirectRelay implements Relay, FrameReader {
     return promise;
   }
 
+  /** Has something done once the server has the next question, before it gets another one. */
+  aboutNextQuestion(act: () => Promise<void>): void {
+    this.#aboutNext = act;
+  }
+
   /** Bytes of the client. */
   receive(chunk: Buffer): void {
     this.traffic.received(chunk.length);
@@ -152,6 +166,7 @@ export class DirectRelay implements Relay, FrameReader {
       // Not the protocol: the server would say so, of bytes that cannot be told apart any more.
       this.#server?.destroy();
     }
+    if (this.#aboutNext !== undefined) this.#actOnQuestion(this.#aboutNext);
   }
 
   /** Bytes that the server says on its own, for the client. */
@@ -240,7 +255,23 @@ export class DirectRelay implements Relay, FrameReader {
     this.#clientWaits = true;
     server.once("drain", () => {
       this.#clientWaits = false;
-      if (server === this.#server) this.#client.resume();
+      if (server === this.#server) this.#resumeClient();
+    });
+  }
+
+  #resumeClient(): void {
+    const waits = this.#server === undefined || this.#clientWaits || this.#holdsBack;
+    if (!waits) this.#client.resume();
+  }
+
+  #actOnQuestion(act: () => Promise<void>): void {
+    if (this.asked.allAnswered || !this.#questions.whole) return;
+    this.#aboutNext = undefined;
+    this.#holdsBack = true;
+    this.#client.pause();
+    void act().finally(() => {
+      this.#holdsBack = false;
+      this.#resumeClient();
     });
   }
 
