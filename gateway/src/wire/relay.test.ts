@@ -6,6 +6,7 @@ import { MessageReader } from "@aerodb/postgres";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { TenantTraffic } from "../traffic.ts";
 import { ConnectionTraffic } from "./connection-traffic.ts";
+import { encodeQuery } from "./messages.ts";
 import { DirectRelay } from "./relay.ts";
 
 const READY = Buffer.from([0x5a, 0, 0, 0, 5, 0x49]);
@@ -18,10 +19,14 @@ let client: Socket;
 beforeEach(async () => {
   listener = createServer({ allowHalfOpen: true }).listen(0, "127.0.0.1");
   await once(listener, "listening");
+  await connectAnew();
+});
+
+async function connectAnew(): Promise<void> {
   const accepted = once(listener, "connection");
   application = connect((listener.address() as AddressInfo).port, "127.0.0.1");
   [client] = (await accepted) as [Socket];
-});
+}
 afterEach(() => {
   application.destroy();
   client.destroy();
@@ -72,4 +77,27 @@ test("a server that speaks something else is left, and its client closed", async
   server.push(Buffer.from([0x44, 0, 0, 0, 0]));
   expect((await buffer(application)).subarray(0, READY.length)).toEqual(READY);
   expect(server.destroyed).toBe(true);
+});
+
+test.each([
+  ["-1", -1],
+  ["0", 0],
+  ["3", 3],
+  ["more than 1 GiB", 0x4000_0000],
+])("a message of the length %s is told to be the client's fault", async (_name, length) => {
+  for (const before of [Buffer.alloc(0), encodeQuery("select 1")]) {
+    const server = instance();
+    relayBetween(server);
+    server.push(READY);
+    await once(application, "readable");
+    const head = Buffer.from([0x51, 0, 0, 0, 0]);
+    head.writeInt32BE(length, 1);
+    application.write(Buffer.concat([before, head]));
+    const said = (await buffer(application)).toString("latin1");
+    expect(said).toContain("C08P01");
+    expect(said).toContain("invalid message length");
+    expect(said).not.toContain("57P01");
+    expect(server.destroyed).toBe(true);
+    await connectAnew();
+  }
 });

@@ -41,6 +41,12 @@ export const INSTANCE_LOST: ServerReport = {
   message: "the tenant's instance ended the connection: connect again",
 };
 
+const NO_SUCH_LENGTH: ServerReport = {
+  severity: "FATAL",
+  sqlState: "08P01",
+  message: "invalid message length: the client does not speak the protocol",
+};
+
 /** A client with a connection of its own to its server, which may be taken away between two. */
 export class DirectRelay implements Relay, FrameReader {
   readonly looksAt = LOOKS_AT;
@@ -163,8 +169,9 @@ export class DirectRelay implements Relay, FrameReader {
     try {
       this.#questions.push(chunk);
     } catch {
-      // Not the protocol: the server would say so, of bytes that cannot be told apart any more.
-      this.#server?.destroy();
+      // What follows cannot be told apart any more. Within a message no other can be said.
+      if (this.#answers.whole) this.#writeReport(NO_SUCH_LENGTH);
+      this.#leave();
     }
     if (this.#aboutNext !== undefined) this.#actOnQuestion(this.#aboutNext);
   }
@@ -183,10 +190,7 @@ export class DirectRelay implements Relay, FrameReader {
 
   end(report: ServerReport): void {
     if (this.idle) this.#writeReport(report);
-    this.#clientLeft = true;
-    const server = this.#server;
-    if (server === undefined) closeSoon(this.#client);
-    else server.destroy();
+    this.#leave();
   }
 
   endAtRest(report: ServerReport): void {
@@ -257,6 +261,13 @@ export class DirectRelay implements Relay, FrameReader {
       this.#clientWaits = false;
       if (server === this.#server) this.#resumeClient();
     });
+  }
+
+  #leave(): void {
+    this.#clientLeft = true;
+    const server = this.#server;
+    if (server === undefined) closeSoon(this.#client);
+    else server.destroy();
   }
 
   #resumeClient(): void {
