@@ -20,8 +20,9 @@ type Cancelled = () => CancelTarget | undefined;
 const RANDOM_IDS = 2 ** 25;
 /** The number of a gateway that shares its ports with others. One that does not has 0. */
 export const LARGEST_NUMBER = 63;
-/** How long a secret is: in protocol 3.0 there is no choice. */
+/** How long a secret is: before protocol 3.2 there is no choice. */
 const SECRET_BYTES = { old: 4, new: 32 };
+const LONG_SECRETS_MINOR = 2;
 
 export class CancelKeys {
   readonly #targets = new Map<string, Cancelled>();
@@ -34,7 +35,7 @@ export class CancelKeys {
 
   /** Makes a key, as a minor of the protocol has them. */
   register(cancelled: Cancelled, minor: number): BackendKey {
-    const secret = randomBytes(minor === 0 ? SECRET_BYTES.old : SECRET_BYTES.new);
+    const secret = randomBytes(minor < LONG_SECRETS_MINOR ? SECRET_BYTES.old : SECRET_BYTES.new);
     const processId = this.#number * RANDOM_IDS + randomInt(1, RANDOM_IDS);
     const key = { processId, secret };
     this.#targets.set(nameOf(key), cancelled);

@@ -70,6 +70,7 @@ export async function loggedIn(
   port: number,
   tenant: ThrowawayTenant,
   hear: (message: WireMessage) => void = () => undefined,
+  minor = 0,
 ): Promise<Socket> {
   const { tenantId: user, name: database, password, verifier: text } = tenant;
   const verifier = parseScramVerifier(text);
@@ -78,7 +79,7 @@ export async function loggedIn(
   const socket = connectRaw(port);
   const peer = { stream: socket, reader: new MessageReader() };
   const signal = AbortSignal.timeout(15_000);
-  socket.write(encodeStartupMessage({ minor: 0, parameters: Object.entries({ user, database }) }));
+  socket.write(encodeStartupMessage({ minor, parameters: Object.entries({ user, database }) }));
   for (;;) {
     const message = await nextMessage(peer, signal);
     if (message === undefined || message.type === "E") throw new Error("the login was refused");

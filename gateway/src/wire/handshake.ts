@@ -39,15 +39,22 @@ interface Negotiation {
   readonly gssDeclined: boolean;
 }
 
+/** How long a client may take. */
+interface Patience {
+  readonly ending: AbortSignal;
+  /** Whether it was the time that has ended it. */
+  readonly isOver: () => boolean;
+}
+
 /** Reads up to and including the startup packet. Rejects with the signal's reason. */
 export async function shakeHands(
   socket: Socket,
   shown: ShownCertificate,
-  signal: AbortSignal,
+  patience: Patience,
 ): Promise<Opening> {
   let state: Negotiation = { stream: socket, bytes: NOTHING, encrypted: false, gssDeclined: false };
   for (;;) {
-    const step = await nextStep(state, shown, signal);
+    const step = await nextStep(state, shown, patience);
     if (step.kind !== "more") return step;
     state = step.next;
   }
@@ -56,18 +63,15 @@ export async function shakeHands(
 async function nextStep(
   state: Negotiation,
   shown: ShownCertificate,
-  signal: AbortSignal,
+  patience: Patience,
 ): Promise<Step> {
   const { stream, bytes } = state;
+  const { ending: signal } = patience;
   if (!state.encrypted && bytes[0] === TLS_RECORD) return startDirectTls(state, shown, signal);
   const reading = readStartupPacket(bytes);
   switch (reading.kind) {
-    case "incomplete": {
-      const more = await readBytes(stream, signal);
-      if (more === undefined) return { kind: "gone" };
-      const joined = bytes.length === 0 ? more : Buffer.concat([bytes, more]);
-      return { kind: "more", next: { ...state, bytes: joined } };
-    }
+    case "incomplete":
+      return readOn(state, patience);
     case "malformed":
       return refuse(stream, reading.sqlState, reading.reason);
     case "packet":
@@ -93,6 +97,20 @@ async function nextStep(
       if (state.encrypted || rest.length > 0) return refuseInjected(stream);
       stream.write("S");
       return startTls(state, shown, signal);
+  }
+}
+
+/** One that is late is told so: it hears us, which in the midst of TLS it would not. */
+async function readOn(state: Negotiation, { ending, isOver }: Patience): Promise<Step> {
+  const { stream, bytes } = state;
+  try {
+    const more = await readBytes(stream, ending);
+    if (more === undefined) return { kind: "gone" };
+    const joined = bytes.length === 0 ? more : Buffer.concat([bytes, more]);
+    return { kind: "more", next: { ...state, bytes: joined } };
+  } catch (error) {
+    if (!isOver()) throw error;
+    return refuse(stream, "57014", "canceling authentication due to timeout");
   }
 }
 

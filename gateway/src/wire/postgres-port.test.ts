@@ -250,16 +250,6 @@ test.each([
   expect(said.toString()).toContain("SFATAL");
 });
 
-test.each([
-  ["says nothing", Buffer.alloc(0)],
-  ["stops in the middle of its startup packet", Buffer.from("0000", "hex")],
-  ["stops in the middle of TLS", encodeSslRequest()],
-])("a client that %s is not waited for", async (_what, bytes) => {
-  const socket = connectRaw(gateway.pgPort);
-  socket.write(bytes);
-  expect((await everything(socket)).toString()).toMatch(/^S?$/);
-});
-
 test("what is no answer to a login ends the connection", async () => {
   const parameters = Object.entries({ user: acme.tenantId, database: "acme" });
   for (const bytes of ["51000000057100", "707fffffff", "58000000", "7000000005ff"]) {
@@ -284,19 +274,6 @@ test("clients that leave in the middle, at any byte, do the gateway no harm", as
   halfTls.end(Buffer.from("16030100ff", "hex"));
   const client = await login(acme);
   await client.end();
-});
-
-test("protocol versions that are newer than ours are negotiated down", async () => {
-  const socket = connectRaw(gateway.pgPort);
-  const parameters = Object.entries({
-    user: acme.tenantId,
-    database: "acme",
-    "_pq_.test": "1",
-  });
-  socket.write(encodeStartupMessage({ minor: 9_999, parameters }));
-  const said = (await everythingUpTo(socket, 40)).toString("latin1");
-  expect(said.startsWith("v\0\0\0\x16\0\x03\0\0\0\0\0\x01_pq_.test\0R")).toBe(true);
-  socket.destroy();
 });
 
 test.skipIf(psql === undefined)("psql works, with TLS required", async () => {

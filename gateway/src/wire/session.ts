@@ -57,7 +57,7 @@ export type Serve = (
 type Startup = Extract<Opening, { readonly kind: "startup" }>;
 type Accepted = Extract<StartupAsk, { readonly kind: "accepted" }>;
 
-/** The newest minor of protocol 3 that is spoken. */
+/** The newest minor of protocol 3 that is spoken, beside 3.0: 3.1 never was. */
 const NEWEST_MINOR = 2;
 const AUTHENTICATED = encodeAuthentication("ok");
 const READY_FOR_QUERY = encodeMessage("Z", Buffer.from("I"));
@@ -72,8 +72,8 @@ export async function openSession(
   settings: SessionSettings,
   signal: AbortSignal,
 ): Promise<Relay | undefined> {
-  const opening = await withDeadline(settings.handshakeDeadlineMs, signal, (ending) =>
-    shakeHands(socket, shown, ending),
+  const opening = await withDeadline(settings.handshakeDeadlineMs, signal, (ending, isOver) =>
+    shakeHands(socket, shown, { ending, isOver }),
   );
   switch (opening.kind) {
     case "gone":
@@ -129,14 +129,15 @@ async function start(
 }
 
 /** Settles on a minor of the protocol, telling the client when that is not what it asked for. */
-function negotiate({ stream, minor }: Startup, { extensions }: Accepted): number {
-  if ((minor === 0 || minor === NEWEST_MINOR) && extensions.length === 0) return minor;
+function negotiate({ stream, minor: asked }: Startup, { extensions }: Accepted): number {
+  const minor = asked >= NEWEST_MINOR ? NEWEST_MINOR : 0;
+  if (minor === asked && extensions.length === 0) return minor;
   const settled = Buffer.alloc(8);
-  settled.writeUInt32BE(0x3_0000, 0);
+  settled.writeUInt32BE(0x3_0000 + minor, 0);
   settled.writeUInt32BE(extensions.length, 4);
   const names = Buffer.from(extensions.map((name) => `${name}\0`).join(""));
   stream.write(encodeMessage("v", settled, names));
-  return 0;
+  return minor;
 }
 
 /** A client that was let in. */
