@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { controlClient, HeldKeys, type Identity, keepRenewed } from "@aerodb/identity";
 import { Fault } from "@aerodb/model";
-import { every, type Logger, monotonicMs, sleep } from "@aerodb/runtime";
+import { type Logger, monotonicMs, sleep } from "@aerodb/runtime";
 import { type MetricsServer, serveMetrics } from "@aerodb/wire";
 import { openAdminSocket } from "./admin-socket.ts";
 import type { GatewayConfiguration } from "./config.ts";
@@ -31,8 +31,6 @@ import { TenantSessions } from "./wire/tenant-sessions.ts";
 
 const VERSION = "0.1.0";
 const MOCK_SECRET_BYTES = 32;
-/** How soon a certificate that was renewed is shown. */
-const CERTIFICATE_MS = 60_000;
 /** How long control is waited for by a gateway that knows routes, and by one that knows none. */
 const ROUTES_MS = 5_000;
 const FIRST_ROUTES_MS = 30_000;
@@ -83,7 +81,7 @@ export async function startGateway(
   const parts = { routes, traffic, parking, instances, tls, logger, signal };
   const { apiAddress, joinToken, name } = configuration;
   const control = connectControl({ apiAddress, keys });
-  every(CERTIFICATE_MS, () => tls.readAgain(), signal);
+  tls.follow(signal);
   const joining = { directory: home, kind: "gateway", apiAddress, joinToken, name } as const;
   const renewing = keepRenewed({ ...joining, keys, client, logger, signal });
   const stream = watchRoutes({ client, routes, traffic, version: VERSION, logger, signal });

@@ -69,6 +69,31 @@ test("a certificate that is replaced is shown to whoever comes then", async () =
   expect(await serialShown(tls)).toBe(serialOf(second));
 });
 
+test("one that is replaced is noticed within seconds, without being told", async () => {
+  const [first, second] = [await issued(), await issued()];
+  await put(first);
+  const tls = await ServerTls.open(source, silent);
+  const stopping = new AbortController();
+  tls.follow(stopping.signal);
+  await put(second);
+  await expect.poll(() => serialShown(tls), { timeout: 6_000 }).toBe(serialOf(second));
+  stopping.abort();
+});
+
+test("one that cannot be used is said again after one that could be", async () => {
+  const [first, second] = [await issued(), await issued()];
+  await put(first);
+  const warn = vi.fn();
+  const tls = await ServerTls.open(source, { ...silent, warn } as never);
+  for (const times of [1, 2]) {
+    await writeFile(files.certificateFile, second.certificate);
+    for (let look = 0; look < 3; look += 1) await tls.readAgain();
+    expect(warn).toHaveBeenCalledTimes(times);
+    await put(first);
+    await tls.readAgain();
+  }
+});
+
 test("one that cannot be used is said once, and the one before it stays", async () => {
   const [first, second] = [await issued(), await issued()];
   await put(first);

@@ -6,7 +6,7 @@
 import { createHash, X509Certificate } from "node:crypto";
 import { createSecureContext, type SecureContext } from "node:tls";
 import { Fault, messageOf } from "@aerodb/model";
-import { type Logger, now } from "@aerodb/runtime";
+import { every, type Logger, now } from "@aerodb/runtime";
 import {
   type CertificateSource,
   type ServerCertificate,
@@ -19,6 +19,9 @@ export interface ShownCertificate {
   /** Hash of the certificate, to which clients may bind their login; undefined: it has none. */
   readonly endPoint: Buffer | undefined;
 }
+
+/** How soon one that was renewed is shown. Two small files are read for it. */
+const LOOK_MS = 3_000;
 
 interface Shown extends ShownCertificate {
   readonly text: string;
@@ -53,13 +56,20 @@ export class ServerTls {
     return this.#shown.caFile;
   }
 
+  /** Takes over what comes into the files, until the signal is aborted. */
+  follow(signal: AbortSignal): void {
+    every(LOOK_MS, () => this.readAgain(), signal);
+  }
+
   /** Takes over what is in the files by now. Never rejects. */
   async readAgain(): Promise<void> {
     try {
       const found = await serverCertificate(this.#source);
-      if (textOf(found) === this.#shown.text) return;
-      this.#shown = shown(found);
+      const isShown = textOf(found) === this.#shown.text;
+      const next = isShown ? this.#shown : shown(found);
       this.#refused = "";
+      if (isShown) return;
+      this.#shown = next;
       const { validTo, subjectAltName } = new X509Certificate(found.certificate);
       this.#logger.info({ validTo, subjectAltName }, "shows another certificate");
     } catch (error) {
