@@ -41,6 +41,10 @@ const LAST_TABLE =
   "The gateway does not hear from control where tenants are: it serves by the table that it has.";
 const NO_TABLE = "The gateway has not heard from control yet where tenants are.";
 
+const OWN_AUTHORITY =
+  "has an authority of its own, beside gateways on the same ports that have others: who verifies " +
+  "certificates is refused by chance. Give all of them the same --tls-certificate and --tls-key";
+
 /** What is wrong with a port, and what to do, by the error of listening. */
 const PORT_TROUBLE: Readonly<Record<string, string>> = {
   EADDRINUSE: "is taken: free it",
@@ -236,7 +240,8 @@ function openTls(
   { id: gatewayId }: Identity,
   logger: Logger,
 ): Promise<ServerTls> {
-  const { home, baseDomain, tlsCertificate, tlsKey } = configuration;
+  const { home, baseDomain, tlsCertificate, tlsKey, siblingsDirectory } = configuration;
+  if (siblingsDirectory !== undefined && tlsCertificate === undefined) logger.warn(OWN_AUTHORITY);
   const files = { certificateFile: tlsCertificate, keyFile: tlsKey };
   return ServerTls.open({ home, gatewayId, baseDomain, ...files }, logger);
 }

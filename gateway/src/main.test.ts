@@ -29,18 +29,20 @@ afterEach(async () => {
   await rm(home, { recursive: true });
 });
 
-/** Starts a real process, and collects what it says on standard error. */
-function start(values: Readonly<Record<string, string>>): { readonly said: string[] } {
+/** Starts a real process, and collects what it says on standard error, and in its log. */
+function start(values: Readonly<Record<string, string>>) {
   const said: string[] = [];
+  const logged: string[] = [];
   const own = { HOME: home, API_ADDRESS: "127.0.0.1:1", REST_PORT: "0", PG_PORT: "0", ...values };
   const entries = Object.entries(own).map(([name, value]) => [`AERODB_GATEWAY_${name}`, value]);
   child = fork(new URL("main.ts", import.meta.url), [], {
     env: { PATH: process.env["PATH"], ...Object.fromEntries(entries) },
-    stdio: ["ignore", "ignore", "pipe", "ipc"],
+    stdio: ["ignore", "pipe", "pipe", "ipc"],
     execArgv: ["--disable-warning=ExperimentalWarning"],
   });
   child.stderr?.on("data", (chunk: Buffer) => said.push(chunk.toString()));
-  return { said };
+  child.stdout?.on("data", (chunk: Buffer) => logged.push(chunk.toString()));
+  return { said, logged };
 }
 
 async function exitCode(): Promise<number | null> {
@@ -63,6 +65,17 @@ test("an unknown variable is refused by name", async () => {
   const { said } = start({ COLOUR: "red" });
   expect(await exitCode()).toBe(EXIT.usage);
   expect(said.join("")).toContain("AERODB_GATEWAY_COLOUR means nothing here");
+});
+
+test("beside others it says that it shows a certificate that is not theirs", async () => {
+  const sentence = "Give all of them the same --tls-certificate and --tls-key";
+  const beside = start({ SIBLINGS_DIRECTORY: `${home}/siblings` });
+  await expect.poll(() => beside.logged.join("")).toContain(sentence);
+  child?.kill("SIGKILL");
+  await exitCode();
+  const alone = start({});
+  await once(child as ChildProcess, "message");
+  expect(alone.logged.join("")).not.toContain(sentence);
 });
 
 test("serves without control, announces its ports and authority, and stops when asked", async () => {
