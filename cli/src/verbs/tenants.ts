@@ -187,7 +187,9 @@ function addUpdate(tenants: Command): void {
 function addRestart(tenants: Command): void {
   tenants
     .command("restart <tenant>")
-    .description("restart a tenant's own server; its sessions end and may reconnect at once")
+    .description(
+      "restart a tenant's own server; sessions wait at the end of a transaction, and go on",
+    )
     .action(async (tenant: string, _flags: object, command: Command) => {
       const session = openSession(command);
       const asked = session.api.tenants.restartTenant({ tenant });

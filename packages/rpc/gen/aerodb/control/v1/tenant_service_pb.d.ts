@@ -804,7 +804,8 @@ export declare const TenantService: GenService<{
   },
   /**
    * RestartTenant restarts the tenant's own Postgres server and answers once it serves again. Its
-   * sessions end with an error that tells them so, and may reconnect at once. Each call restarts
+   * sessions wait at the end of a transaction and go on afterwards; what is still running after a
+   * while, or cannot be given to a new server, ends with an error that says so. Each call restarts
    * once. FAILED_PRECONDITION for a tenant of a shared instance.
    *
    * @generated from rpc aerodb.control.v1.TenantService.RestartTenant
