@@ -16,7 +16,7 @@ export interface GatewayMetrics {
 
 const ABOUT: Readonly<Record<CountedMeter, string>> = {
   connections_opened: "Connections of clients that were opened.",
-  connections_refused: "Logins that were refused over a limit.",
+  connections_refused: "Logins that were refused: over a limit, for a wrong password or parameter.",
   connection_seconds: "Time that connections were open, of all together.",
   egress_bytes: "Bytes to clients.",
   ingress_bytes: "Bytes from clients.",

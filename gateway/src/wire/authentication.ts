@@ -41,13 +41,13 @@ export interface Claim {
 }
 
 /**
- * Lets a client prove itself. Undefined when it left, or proved nothing and was told so. Rejects
- * with the signal's reason.
+ * Lets a client prove itself. `refused` when it proved nothing, and was told so; undefined when it
+ * left. Rejects with the signal's reason.
  */
 export async function authenticate(
   claim: Claim,
   signal: AbortSignal,
-): Promise<ScramSuccess | undefined> {
+): Promise<ScramSuccess | "refused" | undefined> {
   const { client, user, endPoint } = claim;
   const plus = endPoint === undefined ? [] : [SCRAM_PLUS_MECHANISM];
   client.stream.write(encodeAuthenticationSasl([...plus, SCRAM_MECHANISM]));
@@ -63,7 +63,7 @@ export async function authenticate(
     if (success !== undefined) return success;
   }
   client.stream.end(credentialsRefused(user));
-  return undefined;
+  return "refused";
 }
 
 function termsOf({ route, mockSecret, database, user, endPoint }: Claim): ScramTerms {

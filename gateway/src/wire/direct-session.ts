@@ -81,7 +81,9 @@ async function openServer(
     const opened = await tryServer(entry, route, settings, signal);
     // One that was on its way in as its instance was parked comes again.
     const parked = settings.parking.of(route.instanceId) !== undefined;
-    if (opened.kind === "ready" || opened.final || !parked) return opened;
+    if (opened.kind === "refused" && !opened.final && parked) continue;
+    if (opened.kind === "refused") settings.traffic.of(route.tenantId).connectionsRefused += 1;
+    return opened;
   }
 }
 
@@ -117,7 +119,6 @@ async function tryServer(
         return { kind: "refused", final: true, answer: credentialsRefused(ask.user) };
       case "error":
         // Its plan's connections are taken, in most cases.
-        if (!shutsDown(login.message)) counters.connectionsRefused += 1;
         return { kind: "refused", final: !shutsDown(login.message), answer: login.message.bytes };
       case "lost":
         return { kind: "refused", final: false, answer: encodeErrorResponse(LOST) };

@@ -1,5 +1,5 @@
 /** What the ports refuse of one address and of one tenant, and that it is counted. */
-import { sleep } from "@aerodb/runtime";
+import { newId, sleep } from "@aerodb/runtime";
 import type pg from "pg";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import type { GatewayConfiguration } from "../config.ts";
@@ -90,6 +90,22 @@ test("what was opened, refused and carried is counted, through either port", asy
   });
   expect(counted["egress_bytes"]).toBeGreaterThan(20_000);
   expect(counted["ingress_bytes"]).toBeGreaterThan(50);
+});
+
+test("a wrong password and a parameter that is refused are counted where the tenant is known", async () => {
+  const { pgPort, pgPooledPort } = await start({});
+  for (const port of [pgPort, pgPooledPort]) {
+    const wrong = connectTo(port, acme, { password: "wrong" });
+    await expect(wrong).rejects.toMatchObject({ code: "28P01" });
+    const forbidden = connectTo(port, acme, { options: "-c role=postgres" });
+    await expect(forbidden).rejects.toMatchObject({ code: "22023" });
+    const other = connectTo(port, { ...acme, tenantId: newId("ten") });
+    await expect(other).rejects.toMatchObject({ code: "28P01" });
+    connectRaw(port).destroy();
+  }
+  const counted = await stopAndCount();
+  expect(counted["connections_refused"]).toBe(4);
+  expect(counted["connections_opened"]).toBeUndefined();
 });
 
 test("who is idle outside of a transaction for too long is ended with a reason, and counted", async () => {

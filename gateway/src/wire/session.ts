@@ -20,7 +20,7 @@ import { authenticate, credentialsRefused } from "./authentication.ts";
 import type { CancelRequests } from "./cancel-requests.ts";
 import type { ConnectionFacts, Connections } from "./connections.ts";
 import { withDeadline } from "./deadline.ts";
-import { destinationOf } from "./destination.ts";
+import { type Ask, destinationOf } from "./destination.ts";
 import { type Opening, shakeHands } from "./handshake.ts";
 import type { Limits } from "./limits.ts";
 import type { Peer } from "./peer.ts";
@@ -96,23 +96,33 @@ async function start(
   settings: SessionSettings,
   signal: AbortSignal,
 ): Promise<Relay | undefined> {
-  const { stream, serverName, endPoint } = opening;
+  const { stream, endPoint } = opening;
   const ask = readStartupAsk(opening.parameters);
+  const named = namesIn(opening, ask);
+  const { user, database } = named;
+  const find = () => destinationOf(named, settings.baseDomain, settings.routes);
+  // Nobody but its tenant and those who run the gateway see how many there were.
+  const countRefused = () => {
+    const route = find();
+    if (route !== undefined) settings.traffic.of(route.tenantId).connectionsRefused += 1;
+  };
   if (ask.kind === "refused") {
     const { sqlState, reason } = ask;
+    countRefused();
     stream.end(encodeErrorResponse({ severity: "FATAL", sqlState, message: reason }));
     return undefined;
   }
   const minor = negotiate(opening, ask);
   const client: Peer = { stream, reader: new MessageReader() };
   client.reader.push(opening.rest);
-  const { user, database, endpoint } = ask;
-  const named = { serverName, endpoint, database, user };
-  const find = () => destinationOf(named, settings.baseDomain, settings.routes);
   const { mockSecret } = settings;
   const claim = { client, user, database, route: find(), endPoint, mockSecret };
   const proof = await authenticate(claim, signal);
   if (proof === undefined) return undefined;
+  if (proof === "refused") {
+    countRefused();
+    return undefined;
+  }
   // It may have gone or changed meanwhile.
   const route = find();
   if (route === undefined) {
@@ -121,11 +131,19 @@ async function start(
   }
   const refusal = refusalOf(route) ?? settings.limits.refusalOfTenant(route.tenantId);
   if (refusal !== undefined) {
-    settings.traffic.of(route.tenantId).connectionsRefused += 1;
+    countRefused();
     stream.end(encodeErrorResponse(refusal));
     return undefined;
   }
   return enter({ stream, client, ask, minor, route, proof }, settings, signal);
+}
+
+/** What names a tenant; where the rest of what is asked cannot be had, that is said all the same. */
+function namesIn({ serverName, parameters }: Startup, ask: StartupAsk): Ask {
+  const user = parameters.get("user") ?? "";
+  const database = parameters.get("database") || user;
+  const endpoint = ask.kind === "accepted" ? ask.endpoint : undefined;
+  return { serverName, endpoint, database, user };
 }
 
 /** Settles on a minor of the protocol, telling the client when that is not what it asked for. */
