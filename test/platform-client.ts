@@ -38,6 +38,13 @@ export interface Caller {
   readonly key: string;
 }
 
+/** Whether a gateway is ready, and says of nothing that it is missing. */
+export async function missesNothing(restUrl: string): Promise<boolean> {
+  const answer = await fetch(`${restUrl}/readyz`);
+  const { degraded } = (await answer.json()) as { readonly degraded: boolean };
+  return answer.status === 200 && !degraded;
+}
+
 /** One REST request with the platform key, unless the headers say otherwise (`""` sends none). */
 export async function request<Body = AnyBody>(
   caller: Caller,

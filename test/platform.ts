@@ -133,9 +133,7 @@ export class Platform {
       "readyz to say that nothing is missing",
       async () => {
         if (this.#up?.exitCode !== null) return "ended";
-        const answer = await fetch(`${this.restUrl}/readyz`);
-        const { degraded } = (await answer.json()) as { readonly degraded: boolean };
-        return answer.status === 200 && !degraded && "ready";
+        return (await client.missesNothing(this.restUrl)) && "ready";
       },
       ms,
     );

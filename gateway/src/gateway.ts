@@ -92,14 +92,13 @@ export async function startGateway(
   let ports: Ports | undefined;
   let metrics: MetricsServer | undefined;
   let draining = false;
-  const knowsRoutes = () => stream.connected || routes.generation > 0n;
   const rest = await portOr("rest", configuration.restPort, () =>
     listenForRest({
       port: configuration.restPort,
       address: configuration.restListenAddress ?? configuration.listenAddress,
       control,
-      ownReasonsNotReady: () => (draining ? [DRAINS] : reasonsNotReady(ports, knowsRoutes())),
-      ownReasonsDegraded: () => (knowsRoutes() && !stream.connected ? [LAST_TABLE] : []),
+      ownReasonsNotReady: () => (draining ? [DRAINS] : reasonsNotReady(ports, parts, stream)),
+      ownReasonsDegraded: () => reasonsDegraded(parts, stream),
       logger,
     }),
   );
@@ -246,12 +245,20 @@ function openTls(
   return ServerTls.open({ home, gatewayId, baseDomain, ...files }, logger);
 }
 
-function reasonsNotReady(ports: Ports | undefined, knowsRoutes: boolean): string[] {
+function reasonsNotReady(
+  ports: Ports | undefined,
+  { routes }: PortParts,
+  { connected }: RouteStream,
+): string[] {
   const reasons = [];
   const accepting = ports?.postgres.accepting === true && ports.pooled.accepting;
   if (!accepting) reasons.push("A Postgres port of the gateway does not accept connections.");
-  if (!knowsRoutes) reasons.push(NO_TABLE);
+  if (!connected && routes.generation === 0n) reasons.push(NO_TABLE);
   return reasons;
+}
+
+function reasonsDegraded({ routes }: PortParts, { connected }: RouteStream): string[] {
+  return !connected && routes.generation > 0n ? [LAST_TABLE] : [];
 }
 
 /** Key from which the salts of tenants that do not exist are made: the same after a restart. */

@@ -138,7 +138,7 @@ async function start(
   return enter({ stream, client, ask, minor, route, proof }, settings, signal);
 }
 
-/** What names a tenant; where the rest of what is asked cannot be had, that is said all the same. */
+/** What names a tenant, also of an ask that is refused. */
 function namesIn({ serverName, parameters }: Startup, ask: StartupAsk): Ask {
   const user = parameters.get("user") ?? "";
   const database = parameters.get("database") || user;
