@@ -8,9 +8,6 @@ const MOST_PARSE_BYTES = 16 * 1024 * 1024;
 const NAME_BYTES = 1_024;
 /** Of a query no more must be there before it goes on. */
 export const READ_BYTES = 8_192;
-/** What stays in a session without any answer telling of it; of blocks of code nothing is known. */
-const LEAVES_SOMETHING =
-  /\btemp(orary)?\b|\bpg_temp|set_config|advisory_lock|\bhold\b|\bdo\s*(\$|'|language)|\bcall\b/i;
 const DEALLOCATE = new RegExp(
   [
     /^\s*deallocate\s+(?:prepare\s+)?/,
@@ -20,8 +17,6 @@ const DEALLOCATE = new RegExp(
     .join(""),
   "i",
 );
-/** No more is looked at of one statement. */
-const LOOKED_AT_BYTES = 64 * 1024;
 
 export const LOOKS_AT = onlyTypes(Object.values(CLIENT));
 export const MAY_CHANGE = onlyTypes([
@@ -59,15 +54,6 @@ export function bytesNeeded(type: number, length: number): number {
     default:
       return HEAD_BYTES;
   }
-}
-
-/**
- * Whether something of a text may stay that no answer tells of. `length`: of all of it; of what is
- * not looked at it may.
- */
-export function leavesSomething(text: Buffer, length = text.length): boolean {
-  if (length > Math.min(text.length, LOOKED_AT_BYTES)) return true;
-  return LEAVES_SOMETHING.test(text.toString("latin1"));
 }
 
 /**

@@ -11,7 +11,8 @@ import {
   HEAD_BYTES,
   STATEMENT,
 } from "../wire/messages.ts";
-import { deallocatedIn, leavesSomething, requireText } from "./client-messages.ts";
+import { deallocatedIn, requireText } from "./client-messages.ts";
+import { effectsOf } from "./effects.ts";
 import type { PooledServer } from "./pooled-server.ts";
 import type { Statement, Statements } from "./statements.ts";
 
@@ -23,6 +24,8 @@ export class ClientStatements {
   readonly #byName = new Map<string, Statement>();
   /** The Parse without a name that came last, whole. */
   #unnamed: Buffer | undefined;
+  /** The one that deallocates what was made for it to have something to deallocate. */
+  #harmless: Buffer | undefined;
 
   constructor(shared: Statements) {
     this.#shared = shared;
@@ -97,9 +100,10 @@ export class ClientStatements {
     if (text !== undefined && statement !== undefined) {
       this.#drop(text, statement);
       const gone = this.#shared.nextName();
-      server.prepare({ name: gone, body: EMPTY_BODY, leaves: false }, false);
+      server.prepare({ name: gone, body: EMPTY_BODY }, false);
       const body = Buffer.concat([Buffer.from(`deallocate ${gone}`), EMPTY_BODY]);
       this.#unnamed = encodeParse("", body);
+      this.#harmless = this.#unnamed;
       server.stream.write(this.#unnamed);
     } else {
       this.#unnamed = Buffer.from(message);
@@ -114,12 +118,16 @@ export class ClientStatements {
     const asked = requireText(start, portal.end);
     if (asked.text === "") {
       const unnamed = this.#unnamed;
-      if (unnamed !== undefined && leavesSomething(unnamed)) server.staysDirty();
+      if (unnamed !== undefined) {
+        server.note(effectsOf(unnamed));
+        if (unnamed === this.#harmless) server.deallocatesOwn();
+      }
       this.#needUnnamed(server);
       return 0;
     }
+    const effects = this.#byName.get(asked.text)?.effects;
     // What it leaves, it leaves each time.
-    if (this.#byName.get(asked.text)?.leaves) server.staysDirty();
+    if (effects !== undefined) server.note(effects);
     const known = Buffer.from(`${this.#onServer(server, asked.text)}\0`);
     const head = Buffer.alloc(HEAD_BYTES);
     head[0] = CLIENT.bind;

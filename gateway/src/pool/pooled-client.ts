@@ -12,9 +12,10 @@ import { type FrameReader, Frames } from "../wire/frames.ts";
 import { CLIENT } from "../wire/messages.ts";
 import { closeSoon, INSTANCE_LOST, type Relay } from "../wire/relay.ts";
 import { UnnamedPortal } from "../wire/unnamed-portal.ts";
-import { bytesNeeded, LOOKS_AT, leavesSomething, MAY_CHANGE, TooLong } from "./client-messages.ts";
+import { bytesNeeded, LOOKS_AT, MAY_CHANGE, TooLong } from "./client-messages.ts";
 import { keyOf } from "./client-settings.ts";
 import { ClientStatements } from "./client-statements.ts";
+import { effectsOf } from "./effects.ts";
 import type { Pool, Waiting } from "./pool.ts";
 import type { PooledServer } from "./pooled-server.ts";
 import { Unheard } from "./unheard.ts";
@@ -193,7 +194,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
         this.#leaving = true;
         return length;
       case CLIENT.query:
-        if (leavesSomething(start, length)) server.staysDirty();
+        server.note(effectsOf(start, length));
         break;
       case CLIENT.functionCall:
         server.query();

@@ -6,7 +6,7 @@ import type { Duplex } from "node:stream";
 import {
   type BackendKey,
   changeSessionSettings,
-  FORGET_STATEMENTS,
+  decodeReport,
   RESET_SESSION,
   ROLLBACK,
   type SessionSettings,
@@ -26,6 +26,9 @@ import {
 } from "../wire/messages.ts";
 import type { ReadyServer } from "../wire/server-login.ts";
 import { isFollowed, keyOf } from "./client-settings.ts";
+import type { Effects } from "./effects.ts";
+import { hides, type Instead, type Segment, segmentOf } from "./segment.ts";
+import { ServerStatements } from "./server-statements.ts";
 import type { Statement } from "./statements.ts";
 
 /** Who uses a server at the moment. */
@@ -44,39 +47,17 @@ export interface Holder {
   forgotten(): void;
 }
 
-/** What is asked in one go: a query, or everything up to a Sync. */
-interface Segment {
-  readonly kind: "query" | "extended";
-  /** Whether it is the pool's own, and nobody's to hear. */
-  readonly silent: boolean;
-  readonly parses: Asked[];
-  /** Of each Close whether its answer is for the client. */
-  readonly closes: boolean[];
-  instead?: Instead;
-}
-
-/** What is asked in place of a query of the client. */
-export interface Instead {
-  /** How many of the first answers the client does not hear. */
-  hides: number;
-  /** Called when the one that it hears says that it is done. */
-  readonly completed: () => void;
-}
-
-interface Asked {
-  readonly visible: boolean;
-  /** Called when it turns out that there was an error before it, or in it. */
-  readonly failed: () => void;
-}
-
 const READY_BYTES = 6;
 const TAG_BYTES = 64;
 const STATUS_BYTES = 4_096;
 const IDLE = 0x49;
-/** More of them than this take a server's memory; the one that was used longest ago goes. */
-const MOST_STATEMENTS = 256;
 const CHANGES_SESSION = /^(SET|RESET|LISTEN|LOAD|DECLARE CURSOR|DISCARD)\b/;
 const DROPS_STATEMENTS = /^(DEALLOCATE ALL|DISCARD ALL)\b/;
+/** After these, statements may be gone or others be there, which the pool has not asked for. */
+const CHANGES_STATEMENTS = /^(PREPARE|DEALLOCATE|DISCARD|DO|CALL)\b/;
+/** "No such statement", and "there is one already". */
+const BELIED: ReadonlySet<string> = new Set(["26000", "42P05"]);
+const ERROR_BYTES = 1_024;
 
 const LOOKS_AT = onlyTypes(Object.values(SERVER));
 /** What is for the pool alone is dropped, whatever it is. */
@@ -101,7 +82,7 @@ export class PooledServer implements FrameReader {
   readonly #idle: (server: PooledServer) => void;
   readonly #frames = new Frames(this);
   readonly #segments: Segment[] = [];
-  readonly #prepared = new Set<string>();
+  readonly #statements = new ServerStatements();
   readonly #settings = new Map<string, string>();
   /** All that it has reported. */
   readonly #reported = new Map<string, string>();
@@ -111,7 +92,6 @@ export class PooledServer implements FrameReader {
   #failed = false;
   /** Whether something of a client's would stay. */
   #dirty = false;
-  #preparedByName = false;
 
   constructor(ready: ReadyServer, idle: (server: PooledServer) => void) {
     this.stream = ready.stream;
@@ -163,17 +143,14 @@ export class PooledServer implements FrameReader {
     this.stream.resume();
     if (!this.#answered) return false;
     if (this.#status !== IDLE) this.#silently(ROLLBACK);
-    if (this.#preparedByName) {
-      this.#silently(FORGET_STATEMENTS);
-      this.#prepared.clear();
-    }
+    const forgets = this.#statements.leave();
+    if (forgets !== undefined) this.#silently(forgets);
     if (this.#dirty) {
       this.#silently(RESET_SESSION);
       this.#settings.clear();
       this.settingsKey = "";
     }
     this.#dirty = false;
-    this.#preparedByName = false;
     if (this.resting) this.#idle(this);
     return true;
   }
@@ -182,20 +159,26 @@ export class PooledServer implements FrameReader {
     this.stream.end(TERMINATE);
   }
 
-  /** What of a query's text says that something may stay which no answer tells of. */
-  staysDirty(): void {
-    this.#dirty = true;
+  /** Something is asked that may do what no answer tells of. */
+  note(effects: Effects): void {
+    if (effects.leaves) this.#dirty = true;
+    this.#statements.note(effects);
+  }
+
+  /** A `DEALLOCATE` in what is asked now is of a statement that the pool has made for that. */
+  deallocatesOwn(): void {
+    if (this.#open !== undefined) this.#open.harmless += 1;
   }
 
   query(instead?: Instead): void {
-    const segment: Segment = { kind: "query", silent: false, parses: [], closes: [] };
+    const segment = segmentOf("query");
     if (instead !== undefined) segment.instead = instead;
     this.#segments.push(segment);
   }
 
   /** A message of the extended protocol. */
   extend(): void {
-    this.#open ??= { kind: "extended", silent: false, parses: [], closes: [] };
+    this.#open ??= segmentOf("extended");
   }
 
   sync(): void {
@@ -213,10 +196,12 @@ export class PooledServer implements FrameReader {
   }
 
   /** Has the server know a statement, and the client answered if it asked for it. */
-  prepare(statement: Statement, visible: boolean, failed: () => void = () => undefined): void {
-    if (this.#prepared.delete(statement.name)) {
-      // Used last.
-      this.#prepared.add(statement.name);
+  prepare(
+    { name, body }: Pick<Statement, "name" | "body">,
+    visible: boolean,
+    failed: () => void = () => undefined,
+  ): void {
+    if (this.#statements.use(name)) {
       if (!visible) return;
       this.awaitClose(false);
       this.awaitParse(true);
@@ -224,18 +209,16 @@ export class PooledServer implements FrameReader {
       this.stream.write(PARSE_NOTHING);
       return;
     }
-    const [oldest] = this.#prepared.size < MOST_STATEMENTS ? [] : this.#prepared;
+    const oldest = this.#statements.add(name);
     if (oldest !== undefined) {
-      this.#prepared.delete(oldest);
       this.awaitClose(false);
       this.stream.write(encodeCloseStatement(oldest));
     }
-    this.#prepared.add(statement.name);
     this.awaitParse(visible, () => {
-      this.#prepared.delete(statement.name);
+      this.#statements.delete(name);
       failed();
     });
-    this.stream.write(encodeParse(statement.name, statement.body));
+    this.stream.write(encodeParse(name, body));
   }
 
   needs(type: number, length: number): number {
@@ -246,6 +229,8 @@ export class PooledServer implements FrameReader {
         return Math.min(length, TAG_BYTES);
       case SERVER.parameterStatus:
         return Math.min(length, STATUS_BYTES);
+      case SERVER.error:
+        return Math.min(length, ERROR_BYTES);
       default:
         return HEAD_BYTES;
     }
@@ -263,7 +248,7 @@ export class PooledServer implements FrameReader {
         break;
       case SERVER.commandComplete:
         if (hides(segment)) passes = false;
-        else if (passes) this.#noteTag(start.toString("latin1", HEAD_BYTES));
+        else if (passes) this.#noteTag(start.toString("latin1", HEAD_BYTES), segment);
         break;
       case SERVER.parameterStatus:
         this.#noteStatus(start, passes);
@@ -273,7 +258,8 @@ export class PooledServer implements FrameReader {
         break;
       case SERVER.error:
         // What the pool asks for itself does not fail on a server that is well.
-        if (!passes) this.stream.destroy();
+        if (passes) this.#noteError(start);
+        else this.stream.destroy();
         this.#failed = true;
         break;
       case SERVER.ready:
@@ -303,7 +289,7 @@ export class PooledServer implements FrameReader {
   }
 
   #silently(sql: string): void {
-    this.#segments.push({ kind: "query", silent: true, parses: [], closes: [] });
+    this.#segments.push(segmentOf("query", true));
     this.stream.write(encodeQuery(sql));
   }
 
@@ -314,13 +300,20 @@ export class PooledServer implements FrameReader {
     for (const { failed } of this.#segments.shift()?.parses ?? []) failed();
   }
 
-  #noteTag(tag: string): void {
-    if (tag.startsWith("PREPARE\0")) this.#preparedByName = true;
+  #noteTag(tag: string, segment: Segment | undefined): void {
     if (CHANGES_SESSION.test(tag)) this.#dirty = true;
+    if (!CHANGES_STATEMENTS.test(tag) || segment?.instead !== undefined) return;
+    if (segment !== undefined && segment.harmless > 0) segment.harmless -= 1;
+    else this.#statements.note({ unsettles: false, hides: true });
     if (!DROPS_STATEMENTS.test(tag)) return;
-    this.#prepared.clear();
+    this.#statements.clear();
     this.unnamed = undefined;
     this.holder?.forgotten();
+  }
+
+  #noteError(start: Buffer): void {
+    const code = decodeReport(start.subarray(HEAD_BYTES)).get("C");
+    if (BELIED.has(code ?? "")) this.#statements.note({ unsettles: false, hides: true });
   }
 
   #noteStatus(start: Buffer, ofClient: boolean): void {
@@ -339,14 +332,4 @@ export class PooledServer implements FrameReader {
     if (this.#segments[0]?.kind !== "extended" || this.#open !== undefined) return;
     this.#open = this.#segments.shift();
   }
-}
-
-/** Whether the client does not hear an answer that says that something is done. */
-function hides(segment: Segment | undefined): boolean {
-  const instead = segment?.instead;
-  if (instead === undefined) return false;
-  instead.hides -= 1;
-  if (instead.hides >= 0) return true;
-  instead.completed();
-  return false;
 }

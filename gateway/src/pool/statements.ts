@@ -3,15 +3,15 @@
  * on servers, so a server keeps it once.
  */
 
-import { leavesSomething } from "./client-messages.ts";
+import { type Effects, effectsOf } from "./effects.ts";
 
 export interface Statement {
   /** What servers know it by. */
   readonly name: string;
   /** What Parse says after the name: the text and the types of parameters. */
   readonly body: Buffer;
-  /** Whether what it does may stay in a session. */
-  readonly leaves: boolean;
+  /** What it may do each time that it is used. */
+  readonly effects: Effects;
 }
 
 export class Statements {
@@ -26,8 +26,8 @@ export class Statements {
       held.users += 1;
       return held;
     }
-    const leaves = leavesSomething(body);
-    const made = { name: this.nextName(), body: Buffer.from(body), users: 1, leaves };
+    const effects = effectsOf(body);
+    const made = { name: this.nextName(), body: Buffer.from(body), users: 1, effects };
     this.#byBody.set(key, made);
     return made;
   }

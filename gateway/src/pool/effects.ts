@@ -1,0 +1,51 @@
+/** What a text may do to a session that its answer does not tell, as far as the text shows it. */
+
+export interface Effects {
+  /** Whether something may stay that the next client would find. */
+  readonly leaves: boolean;
+  /** Whether literals may be read otherwise from then on. */
+  readonly unsettles: boolean;
+  /** Whether statements that the server has prepared may be gone, or others have come. */
+  readonly hides: boolean;
+}
+
+/** Names may be written in escapes; of blocks of code nothing is known. */
+const HIDES = /\bu&"|\bdo\s*(\$|'|e'|language)|\bcall\b/i;
+const LEAVES = new RegExp(
+  [
+    HIDES,
+    /\btemp(orary)?\b|\bpg_temp|set_config|advisory_lock|\bhold\b/,
+    /\bupdate\b[^]*\bpg_settings\b/,
+  ]
+    .map(({ source }) => source)
+    .join("|"),
+  "i",
+);
+/** A setting with a dot in its name is the tenant's own. */
+const UNSETTLES = new RegExp(
+  [
+    HIDES,
+    /\b(datestyle|intervalstyle|timezone|time\s+zone|client_encoding|names|lc_monetary)\b/,
+    /\b(standard_conforming_strings|xml\s?option|pg_settings|reset|discard)\b/,
+    /set_config\s*\(\s*(?!'[^'.]*\.)/,
+  ]
+    .map(({ source }) => source)
+    .join("|"),
+  "i",
+);
+/** No more is looked at of one statement. */
+const LOOKED_AT_BYTES = 64 * 1024;
+
+/** Of what is not known. */
+export const ANY_EFFECTS: Effects = { leaves: true, unsettles: true, hides: true };
+
+/** `length`: of all of a text; what is not looked at may do anything that no tag tells. */
+export function effectsOf(text: Buffer, length = text.length): Effects {
+  const unseen = length > Math.min(text.length, LOOKED_AT_BYTES);
+  const looked = text.toString("latin1", 0, LOOKED_AT_BYTES);
+  return {
+    leaves: unseen || LEAVES.test(looked),
+    unsettles: unseen || UNSETTLES.test(looked),
+    hides: HIDES.test(looked),
+  };
+}

@@ -1,0 +1,41 @@
+/** What a server is asked in one go: a query, or everything up to a Sync. */
+
+export interface Segment {
+  readonly kind: "query" | "extended";
+  /** Whether it is the pool's own, and nobody's to hear. */
+  readonly silent: boolean;
+  readonly parses: AskedParse[];
+  /** Of each Close whether its answer is for the client. */
+  readonly closes: boolean[];
+  instead?: Instead;
+  /** How many of its `DEALLOCATE`s are of what the pool has made for it. */
+  harmless: number;
+}
+
+/** What is asked in place of a query of the client. */
+export interface Instead {
+  /** How many of the first answers the client does not hear. */
+  hides: number;
+  /** Called when the one that it hears says that it is done. */
+  readonly completed: () => void;
+}
+
+interface AskedParse {
+  readonly visible: boolean;
+  /** Called when it turns out that there was an error before it, or in it. */
+  readonly failed: () => void;
+}
+
+export function segmentOf(kind: Segment["kind"], silent = false): Segment {
+  return { kind, silent, parses: [], closes: [], harmless: 0 };
+}
+
+/** Whether the client does not hear an answer that says that something is done. */
+export function hides(segment: Segment | undefined): boolean {
+  const instead = segment?.instead;
+  if (instead === undefined) return false;
+  instead.hides -= 1;
+  if (instead.hides >= 0) return true;
+  instead.completed();
+  return false;
+}
