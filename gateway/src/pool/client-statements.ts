@@ -2,6 +2,8 @@
  * What a client of the pooled port has prepared. Whichever server works for it has to know a
  * statement before it is used, by the name that all clients of the pool share.
  */
+
+import type { SessionSettings } from "@aerodb/postgres";
 import {
   CLIENT,
   CLOSE_NOTHING,
@@ -9,9 +11,11 @@ import {
   encodeParse,
   encodeQuery,
   HEAD_BYTES,
+  PARSE_NOTHING,
   STATEMENT,
 } from "../wire/messages.ts";
 import { deallocatedIn, requireText } from "./client-messages.ts";
+import { type Reading, readingOf } from "./client-settings.ts";
 import { effectsOf } from "./effects.ts";
 import type { PooledServer } from "./pooled-server.ts";
 import type { Statement, Statements } from "./statements.ts";
@@ -27,8 +31,30 @@ export class ClientStatements {
   /** The one that deallocates what was made for it to have something to deallocate. */
   #harmless: Buffer | undefined;
 
-  constructor(shared: Statements) {
+  /** What literals of the client are read under now. */
+  #reading: Reading;
+  /** Whether some of its statements were read under other settings than that. */
+  #mixed = false;
+
+  constructor(shared: Statements, settings: SessionSettings) {
     this.#shared = shared;
+    this.#reading = readingOf(settings);
+  }
+
+  /** The client has other settings. What it has prepared stays as it was read. */
+  readUnder(settings: SessionSettings): void {
+    this.#reading = readingOf(settings);
+    this.#mixed = [...this.#byName.values()].some((each) => this.#isStrange(each));
+  }
+
+  /**
+   * Has a server that is asked nothing know, as they were read, the statements that it would read
+   * otherwise by now.
+   */
+  bring(server: PooledServer): void {
+    if (!this.#mixed) return;
+    const strange = [...this.#byName.values()].filter((each) => this.#isStrange(each));
+    server.prepareAsRead(strange.filter(({ name }) => !server.knows(name)));
   }
 
   /** The client has no statement any more. */
@@ -80,15 +106,15 @@ export class ClientStatements {
     const name = requireText(message, HEAD_BYTES);
     if (name.text === "") return this.#parseUnnamed(server, message, name.end);
     const body = message.subarray(name.end);
-    const held = this.#byName.get(name.text);
-    if (held !== undefined) {
+    if (this.#byName.has(name.text)) {
       // Refused by the server, as it would be without us.
-      server.prepare(held, false);
+      server.awaitClose(false);
+      server.awaitParse(false);
       server.awaitParse(true);
-      server.stream.write(encodeParse(held.name, body));
+      server.stream.write(Buffer.concat([CLOSE_NOTHING, PARSE_NOTHING, PARSE_NOTHING]));
       return message.length;
     }
-    const statement = this.#shared.take(body);
+    const statement = this.#shared.take(body, this.#reading);
     this.#byName.set(name.text, statement);
     server.prepare(statement, true, () => this.#drop(name.text, statement));
     return message.length;
@@ -166,8 +192,17 @@ export class ClientStatements {
   #onServer(server: PooledServer, name: string): string {
     const statement = this.#byName.get(name);
     if (statement === undefined) return `?${name}`;
+    if (this.#isStrange(statement) && !server.knows(statement.name)) {
+      if (server.isAskedFirst) this.bring(server);
+      // Better none than one that means something else.
+      if (!server.knows(statement.name)) return `?${name}`;
+    }
     server.prepare(statement, false);
     return statement.name;
+  }
+
+  #isStrange({ reading }: Statement): boolean {
+    return reading.key !== this.#reading.key;
   }
 
   #needUnnamed(server: PooledServer): void {

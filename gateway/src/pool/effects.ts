@@ -15,7 +15,7 @@ const LEAVES = new RegExp(
   [
     HIDES,
     /\btemp(orary)?\b|\bpg_temp|set_config|advisory_lock|\bhold\b/,
-    /\bupdate\b[^]*\bpg_settings\b/,
+    /\bupdate\b[\s\S]*\bpg_settings\b/,
   ]
     .map(({ source }) => source)
     .join("|"),

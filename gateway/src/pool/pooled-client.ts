@@ -13,7 +13,7 @@ import { CLIENT } from "../wire/messages.ts";
 import { closeSoon, INSTANCE_LOST, type Relay } from "../wire/relay.ts";
 import { UnnamedPortal } from "../wire/unnamed-portal.ts";
 import { bytesNeeded, LOOKS_AT, MAY_CHANGE, TooLong } from "./client-messages.ts";
-import { keyOf } from "./client-settings.ts";
+import { isReadUnder, keyOf } from "./client-settings.ts";
 import { ClientStatements } from "./client-statements.ts";
 import { effectsOf } from "./effects.ts";
 import type { Pool, Waiting } from "./pool.ts";
@@ -64,7 +64,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
     this.#stream = stream;
     this.#pool = about.pool;
     this.traffic = about.traffic;
-    this.#statements = new ClientStatements(about.pool.statements);
+    this.#statements = new ClientStatements(about.pool.statements, about.settings);
     this.#settings = new Map(about.settings);
     this.settingsKey = keyOf(about.settings);
     stream.on("data", (chunk: Buffer) => {
@@ -169,6 +169,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
   changed(name: string, value: string): void {
     this.#settings.set(name, value);
     this.settingsKey = keyOf(this.#settings);
+    if (isReadUnder(name)) this.#statements.readUnder(this.#settings);
   }
 
   forgotten(): void {
@@ -258,6 +259,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
     this.#server = server;
     this.#portal = new UnnamedPortal();
     server.adopt(this.#settings, this.settingsKey);
+    this.#statements.bring(server);
     for (const chunk of this.#unheard.take()) this.#take(chunk);
   }
 

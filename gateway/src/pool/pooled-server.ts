@@ -21,11 +21,12 @@ import {
   HEAD_BYTES,
   PARSE_NOTHING,
   SERVER,
+  SYNC,
   TERMINATE,
   textAt,
 } from "../wire/messages.ts";
 import type { ReadyServer } from "../wire/server-login.ts";
-import { isFollowed, keyOf } from "./client-settings.ts";
+import { isFollowed, isReadUnder, keyOf, readLocally } from "./client-settings.ts";
 import type { Effects } from "./effects.ts";
 import { hides, type Instead, type Segment, segmentOf } from "./segment.ts";
 import { ServerStatements } from "./server-statements.ts";
@@ -51,6 +52,15 @@ const READY_BYTES = 6;
 const TAG_BYTES = 64;
 const STATUS_BYTES = 4_096;
 const IDLE = 0x49;
+const FAILED = 0x45;
+/** What opens and undoes a place where settings are others, by whether a transaction is open. */
+const OUTSIDE = ["begin", "rollback"] as const;
+const INSIDE = [
+  "savepoint aerodb_all",
+  "rollback to savepoint aerodb_all; release savepoint aerodb_all",
+] as const;
+/** Of the statements of one client that were read otherwise, the last ones. */
+const MOST_AS_READ = 128;
 const CHANGES_SESSION = /^(SET|RESET|LISTEN|LOAD|DECLARE CURSOR|DISCARD)\b/;
 const DROPS_STATEMENTS = /^(DEALLOCATE ALL|DISCARD ALL)\b/;
 /** After these, statements may be gone or others be there, which the pool has not asked for. */
@@ -128,6 +138,16 @@ export class PooledServer implements FrameReader {
     return this.#segments.length === 0 && this.#open === undefined;
   }
 
+  /** Whether what is asked now begins with the message that is looked at. */
+  get isAskedFirst(): boolean {
+    const begins = this.#open === undefined || this.#open.messages <= 1;
+    return begins && this.#segments.length === 0 && this.#status !== FAILED;
+  }
+
+  knows(name: string): boolean {
+    return this.#statements.has(name);
+  }
+
   /** Takes over the settings of a client. Whatever is asked next is asked after that. */
   adopt(settings: SessionSettings, key: string): void {
     if (key === this.settingsKey) return;
@@ -179,6 +199,7 @@ export class PooledServer implements FrameReader {
   /** A message of the extended protocol. */
   extend(): void {
     this.#open ??= segmentOf("extended");
+    this.#open.messages += 1;
   }
 
   sync(): void {
@@ -221,6 +242,29 @@ export class PooledServer implements FrameReader {
     this.stream.write(encodeParse(name, body));
   }
 
+  /** Has the server know statements, each as it was read, where nothing is asked yet. */
+  prepareAsRead(statements: readonly Statement[]): void {
+    for (const reading of new Set(statements.map((each) => each.reading))) {
+      const alike = statements.filter((each) => each.reading === reading);
+      const [first, last] = this.#status === IDLE ? OUTSIDE : INSIDE;
+      this.#silently(`${first}; ${readLocally(reading)} savepoint aerodb_one`);
+      for (const { name, body } of alike.slice(-MOST_AS_READ)) {
+        const segment = { ...segmentOf("extended", true), mayFail: true };
+        const failed = () => this.#statements.delete(name);
+        const oldest = this.#statements.add(name, false);
+        if (oldest !== undefined) {
+          segment.closes.push(false);
+          this.stream.write(encodeCloseStatement(oldest));
+        }
+        segment.parses.push({ visible: false, failed });
+        this.#segments.push(segment);
+        this.stream.write(Buffer.concat([encodeParse(name, body), SYNC]));
+        this.#silently("rollback to savepoint aerodb_one");
+      }
+      this.#silently(last);
+    }
+  }
+
   needs(type: number, length: number): number {
     switch (type) {
       case SERVER.ready:
@@ -259,7 +303,7 @@ export class PooledServer implements FrameReader {
       case SERVER.error:
         // What the pool asks for itself does not fail on a server that is well.
         if (passes) this.#noteError(start);
-        else this.stream.destroy();
+        else if (segment?.mayFail !== true) this.stream.destroy();
         this.#failed = true;
         break;
       case SERVER.ready:
@@ -324,6 +368,8 @@ export class PooledServer implements FrameReader {
     if (!ofClient || this.holder === undefined || !isFollowed(name.text)) return;
     this.#settings.set(name.text.toLowerCase(), value.text);
     this.settingsKey = keyOf(this.#settings);
+    // What was parsed in the same breath may have been read under either.
+    if (isReadUnder(name.text)) this.#statements.note({ unsettles: true, hides: false });
     this.holder.changed(name.text.toLowerCase(), value.text);
   }
 

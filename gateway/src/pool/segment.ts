@@ -4,6 +4,10 @@ export interface Segment {
   readonly kind: "query" | "extended";
   /** Whether it is the pool's own, and nobody's to hear. */
   readonly silent: boolean;
+  /** Whether an error in it is no more than that, although it is the pool's own. */
+  mayFail: boolean;
+  /** How many messages of it were sent. */
+  messages: number;
   readonly parses: AskedParse[];
   /** Of each Close whether its answer is for the client. */
   readonly closes: boolean[];
@@ -27,7 +31,7 @@ interface AskedParse {
 }
 
 export function segmentOf(kind: Segment["kind"], silent = false): Segment {
-  return { kind, silent, parses: [], closes: [], harmless: 0 };
+  return { kind, silent, mayFail: false, messages: 0, parses: [], closes: [], harmless: 0 };
 }
 
 /** Whether the client does not hear an answer that says that something is done. */

@@ -27,12 +27,12 @@ export class ServerStatements {
     return true;
   }
 
-  /** Returns the one that has to go for it. */
-  add(name: string): string | undefined {
+  /** Returns the one that has to go for it. `doubtful`: if literals may be read otherwise. */
+  add(name: string, doubtful = true): string | undefined {
     const [oldest] = this.#known.size < MOST_STATEMENTS ? [] : this.#known;
     if (oldest !== undefined) this.#known.delete(oldest);
     this.#known.add(name);
-    this.#fresh.add(name);
+    if (doubtful) this.#fresh.add(name);
     return oldest;
   }
 

@@ -1,8 +1,8 @@
 /**
  * Prepared statements of the clients of a pool. Clients that prepare the same text share one name
- * on servers, so a server keeps it once.
+ * on servers, so a server keeps it once: unless they read its literals otherwise.
  */
-
+import type { Reading } from "./client-settings.ts";
 import { type Effects, effectsOf } from "./effects.ts";
 
 export interface Statement {
@@ -10,6 +10,8 @@ export interface Statement {
   readonly name: string;
   /** What Parse says after the name: the text and the types of parameters. */
   readonly body: Buffer;
+  /** What its literals are read under. */
+  readonly reading: Reading;
   /** What it may do each time that it is used. */
   readonly effects: Effects;
 }
@@ -19,15 +21,16 @@ export class Statements {
   #made = 0;
 
   /** For one client; to be left as often as it is taken. */
-  take(body: Buffer): Statement {
-    const key = body.toString("latin1");
+  take(body: Buffer, reading: Reading): Statement {
+    const key = keyOf(body, reading);
     const held = this.#byBody.get(key);
     if (held !== undefined) {
       held.users += 1;
       return held;
     }
     const effects = effectsOf(body);
-    const made = { name: this.nextName(), body: Buffer.from(body), users: 1, effects };
+    const name = this.nextName();
+    const made = { name, body: Buffer.from(body), reading, users: 1, effects };
     this.#byBody.set(key, made);
     return made;
   }
@@ -38,11 +41,15 @@ export class Statements {
     return `aerodb_${this.#made}`;
   }
 
-  leave({ body }: Statement): void {
-    const key = body.toString("latin1");
+  leave({ body, reading }: Statement): void {
+    const key = keyOf(body, reading);
     const held = this.#byBody.get(key);
     if (held === undefined) return;
     held.users -= 1;
     if (held.users === 0) this.#byBody.delete(key);
   }
+}
+
+function keyOf(body: Buffer, { key }: Reading): string {
+  return `${key}\0${body.toString("latin1")}`;
 }
