@@ -17,7 +17,7 @@ import { isReadUnder, keyOf } from "./client-settings.ts";
 import { ClientStatements } from "./client-statements.ts";
 import { effectsOf } from "./effects.ts";
 import type { Pool, Waiting } from "./pool.ts";
-import type { PooledServer } from "./pooled-server.ts";
+import type { Answered, PooledServer } from "./pooled-server.ts";
 import { Unheard } from "./unheard.ts";
 
 const READY = encodeMessage("Z", Buffer.from("I"));
@@ -85,11 +85,12 @@ export class PooledClient implements Relay, Waiting, FrameReader {
   }
 
   get idle(): boolean {
-    return this.#server === undefined && !this.#waits && !this.#leaving;
+    if (this.#waits || this.#leaving) return false;
+    return this.#server === undefined || (this.#server.answered && this.#frames.whole);
   }
 
   get resting(): boolean {
-    return this.idle;
+    return this.#server === undefined && this.idle;
   }
 
   /** The server that works for it at the moment. */
@@ -104,7 +105,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
 
   endAtRest(report: ServerReport): void {
     this.#farewell = report;
-    if (this.idle) this.end(report);
+    if (this.resting) this.end(report);
   }
 
   /** Bytes that came before this did. */
@@ -148,7 +149,6 @@ export class PooledClient implements Relay, Waiting, FrameReader {
     const server = this.#server;
     const half = this.#frames.takeBack();
     if (server === undefined || half === undefined) return;
-    this.traffic.transactionEnded();
     this.#server = undefined;
     this.#unheard.push(half);
     server.leave();
@@ -156,8 +156,9 @@ export class PooledClient implements Relay, Waiting, FrameReader {
     else if (this.#farewell !== undefined) this.end(this.#farewell);
   }
 
-  answered(failed: boolean): void {
+  answered({ failed, outside }: Answered): void {
     this.#portal.answered(failed);
+    if (outside) this.traffic.transactionEnded();
   }
 
   lost(saidWhy: boolean): void {
@@ -234,6 +235,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
     if (this.#unheard.dropping) {
       if (!this.#unheard.dropped()) return;
       this.#stream.write(READY);
+      this.traffic.transactionEnded();
     }
     let asks = false;
     try {

@@ -32,14 +32,22 @@ import { hides, type Instead, type Segment, segmentOf } from "./segment.ts";
 import { ServerStatements } from "./server-statements.ts";
 import type { Statement } from "./statements.ts";
 
+/** How one thing went that was asked. */
+export interface Answered {
+  /** Whether it, or what it asked last, failed. */
+  readonly failed: boolean;
+  /** Whether no transaction is open after it. */
+  readonly outside: boolean;
+}
+
 /** Who uses a server at the moment. */
 export interface Holder {
   /** Takes bytes of the server. */
   receive(bytes: Buffer): void;
   /** The server has answered everything, outside of a transaction. */
   rested(): void;
-  /** One thing that it asked is answered, or what it asked last failed. */
-  answered(failed: boolean): void;
+  /** One thing that it asked is answered. */
+  answered(answered: Answered): void;
   /** The server is gone, and may have said why. */
   lost(saidWhy: boolean): void;
   /** The server has set something for the client. */
@@ -131,10 +139,11 @@ export class PooledServer implements FrameReader {
 
   /** Whether all that was asked is answered and no transaction is open. */
   get resting(): boolean {
-    return this.#status === IDLE && this.#answered;
+    return this.#status === IDLE && this.answered;
   }
 
-  get #answered(): boolean {
+  /** Whether all that was asked is answered. */
+  get answered(): boolean {
     return this.#segments.length === 0 && this.#open === undefined;
   }
 
@@ -161,7 +170,7 @@ export class PooledServer implements FrameReader {
   leave(): boolean {
     this.holder = undefined;
     this.stream.resume();
-    if (!this.#answered) return false;
+    if (!this.answered) return false;
     if (this.#status !== IDLE) this.#silently(ROLLBACK);
     const forgets = this.#statements.leave();
     if (forgets !== undefined) this.#silently(forgets);
@@ -307,9 +316,7 @@ export class PooledServer implements FrameReader {
         this.#failed = true;
         break;
       case SERVER.ready:
-        if (passes) this.holder?.answered(this.#failed);
-        this.#failed = false;
-        this.#noteReady(start[HEAD_BYTES] ?? IDLE);
+        this.#noteReady(start[HEAD_BYTES] ?? IDLE, passes);
         break;
     }
     return passes ? 0 : length;
@@ -337,7 +344,10 @@ export class PooledServer implements FrameReader {
     this.stream.write(encodeQuery(sql));
   }
 
-  #noteReady(status: number): void {
+  #noteReady(status: number, passes: boolean): void {
+    const answered = { failed: this.#failed, outside: status === IDLE };
+    if (passes) this.holder?.answered(answered);
+    this.#failed = false;
     this.#status = status;
     this.#sawReady = true;
     // What was not answered by now comes after an error, and never will be.
