@@ -15,7 +15,8 @@ import type { Parking } from "../parking.ts";
 import type { Traffic } from "../traffic.ts";
 import type { Instances } from "../wire/instances.ts";
 import { logIn, type ReadyServer, type ServerLogin } from "../wire/server-login.ts";
-import { type Holder, PooledServer } from "./pooled-server.ts";
+import type { Holder } from "./holder.ts";
+import { PooledServer } from "./pooled-server.ts";
 import { Statements } from "./statements.ts";
 
 export interface PoolSettings {

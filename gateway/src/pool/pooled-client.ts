@@ -16,11 +16,13 @@ import { bytesNeeded, LOOKS_AT, MAY_CHANGE, TooLong } from "./client-messages.ts
 import { isReadUnder, keyOf } from "./client-settings.ts";
 import { ClientStatements } from "./client-statements.ts";
 import { effectsOf } from "./effects.ts";
+import type { Answered } from "./holder.ts";
 import type { Pool, Waiting } from "./pool.ts";
-import type { Answered, PooledServer } from "./pooled-server.ts";
+import type { PooledServer } from "./pooled-server.ts";
 import { Unheard } from "./unheard.ts";
 
 const READY = encodeMessage("Z", Buffer.from("I"));
+const COPY_FAIL = encodeMessage("f", Buffer.from("the client has ended its side\0"));
 const CANCELLED: ServerReport = {
   severity: "ERROR",
   sqlState: "57014",
@@ -37,6 +39,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
   readonly mayChange = MAY_CHANGE;
   readonly ended: Promise<void>;
   settingsKey: string;
+  readonly #ended = Promise.withResolvers<void>();
   readonly #stream: Socket;
   readonly #pool: Pool;
   readonly traffic: ConnectionTraffic;
@@ -49,6 +52,8 @@ export class PooledClient implements Relay, Waiting, FrameReader {
   readonly #unheard = new Unheard();
   #waits = false;
   #leaving = false;
+  /** Whether it has ended its side. */
+  #asksNoMore = false;
   #farewell: ServerReport | undefined;
 
   constructor(
@@ -59,8 +64,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
       readonly traffic: ConnectionTraffic;
     },
   ) {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.ended = promise;
+    this.ended = this.#ended.promise;
     this.#stream = stream;
     this.#pool = about.pool;
     this.traffic = about.traffic;
@@ -71,12 +75,9 @@ export class PooledClient implements Relay, Waiting, FrameReader {
       this.traffic.received(chunk.length);
       this.#take(chunk);
     });
-    stream.on("end", () => this.#leave());
+    stream.on("end", () => this.#hearEnd());
     stream.on("error", () => undefined);
-    stream.on("close", () => {
-      this.#leave();
-      resolve();
-    });
+    stream.on("close", () => this.#hearClose());
     stream.resume();
   }
 
@@ -99,8 +100,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
   }
 
   end(report: ServerReport): void {
-    if (this.idle && this.#stream.writable) this.#stream.write(encodeErrorResponse(report));
-    this.#leave();
+    this.#fail(report);
   }
 
   endAtRest(report: ServerReport): void {
@@ -117,6 +117,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
     this.#waits = false;
     this.#begin(server);
     this.#stream.resume();
+    if (this.#asksNoMore) this.#hearEnd();
   }
 
   /**
@@ -131,6 +132,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
     this.#stream.write(encodeErrorResponse(CANCELLED));
     this.#stream.resume();
     this.#ask();
+    if (this.#asksNoMore) this.#hearEnd();
     return undefined;
   }
 
@@ -140,6 +142,8 @@ export class PooledClient implements Relay, Waiting, FrameReader {
   }
 
   receive(bytes: Buffer): void {
+    // It has closed behind what it asked.
+    if (this.#stream.destroyed) return;
     this.traffic.sent(bytes.length);
     const stream = this.#server?.stream;
     if (!this.#stream.write(bytes) && stream !== undefined) slow(stream, this.#stream);
@@ -152,8 +156,12 @@ export class PooledClient implements Relay, Waiting, FrameReader {
     this.#server = undefined;
     this.#unheard.push(half);
     server.leave();
-    if (this.#leaving) this.#close();
+    if (this.#leaving || this.#asksNoMore) this.#leave();
     else if (this.#farewell !== undefined) this.end(this.#farewell);
+  }
+
+  paused(): void {
+    if (this.#leaving || this.#asksNoMore) this.#leave();
   }
 
   answered({ failed, outside }: Answered): void {
@@ -162,9 +170,9 @@ export class PooledClient implements Relay, Waiting, FrameReader {
   }
 
   lost(saidWhy: boolean): void {
+    if (!saidWhy) this.#tell(INSTANCE_LOST);
     this.#server = undefined;
-    if (saidWhy) this.#leave();
-    else this.#fail(INSTANCE_LOST);
+    this.#leave();
   }
 
   changed(name: string, value: string): void {
@@ -279,8 +287,14 @@ export class PooledClient implements Relay, Waiting, FrameReader {
     if (this.#server === server && server.resting) this.rested();
   }
 
+  /** In the midst of an answer it would read a report as a part of that. */
+  #tell(report: ServerReport): void {
+    if (!this.#stream.writable || this.#server?.isBetweenMessages === false) return;
+    this.#stream.write(encodeErrorResponse(report));
+  }
+
   #fail(report: ServerReport): void {
-    if (this.#stream.writable) this.#stream.write(encodeErrorResponse(report));
+    this.#tell(report);
     this.#leave();
   }
 
@@ -293,11 +307,28 @@ export class PooledClient implements Relay, Waiting, FrameReader {
     this.#server = undefined;
     if (server !== undefined && !server.leave()) this.#pool.abandon(server);
     this.forgotten();
-    this.#close();
+    if (this.#stream.closed) this.#ended.resolve();
+    if (!this.#stream.destroyed) closeSoon(this.#stream);
   }
 
-  #close(): void {
-    if (!this.#stream.destroyed) closeSoon(this.#stream);
+  /** It asks nothing more, and is served what it has asked, as by a server of its own. */
+  #hearEnd(): void {
+    this.#asksNoMore = true;
+    if (this.#waits) return;
+    const server = this.#server;
+    if (server === undefined || !server.isAsked || this.#frames.takeBack() === undefined) {
+      this.#leave();
+      return;
+    }
+    // One that copies in waits for what does not come. Any other one overhears it.
+    server.stream.write(COPY_FAIL);
+  }
+
+  #hearClose(): void {
+    const server = this.#server;
+    if (!this.#asksNoMore || server === undefined || !server.isAsked) this.#leave();
+    // Nobody is slow any more.
+    else server.stream.resume();
   }
 }
 

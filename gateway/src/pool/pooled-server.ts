@@ -28,33 +28,10 @@ import {
 import type { ReadyServer } from "../wire/server-login.ts";
 import { isFollowed, isReadUnder, keyOf, readLocally } from "./client-settings.ts";
 import type { Effects } from "./effects.ts";
+import type { Holder } from "./holder.ts";
 import { hides, type Instead, type Segment, segmentOf } from "./segment.ts";
 import { ServerStatements } from "./server-statements.ts";
 import type { Statement } from "./statements.ts";
-
-/** How one thing went that was asked. */
-export interface Answered {
-  /** Whether it, or what it asked last, failed. */
-  readonly failed: boolean;
-  /** Whether no transaction is open after it. */
-  readonly outside: boolean;
-}
-
-/** Who uses a server at the moment. */
-export interface Holder {
-  /** Takes bytes of the server. */
-  receive(bytes: Buffer): void;
-  /** The server has answered everything, outside of a transaction. */
-  rested(): void;
-  /** One thing that it asked is answered. */
-  answered(answered: Answered): void;
-  /** The server is gone, and may have said why. */
-  lost(saidWhy: boolean): void;
-  /** The server has set something for the client. */
-  changed(name: string, value: string): void;
-  /** The server has forgotten every statement that the client prepared. */
-  forgotten(): void;
-}
 
 const READY_BYTES = 6;
 const TAG_BYTES = 64;
@@ -145,6 +122,18 @@ export class PooledServer implements FrameReader {
   /** Whether all that was asked is answered. */
   get answered(): boolean {
     return this.#segments.length === 0 && this.#open === undefined;
+  }
+
+  /** Whether it has something to answer, whatever else comes. */
+  get isAsked(): boolean {
+    return this.#segments.length > 0;
+  }
+
+  /** Whether what its holder has received ends with the end of a message. */
+  get isBetweenMessages(): boolean {
+    const half = this.#frames.takeBack();
+    if (half !== undefined && half.length > 0) this.#frames.push(half);
+    return half !== undefined;
   }
 
   /** Whether what is asked now begins with the message that is looked at. */
@@ -334,8 +323,9 @@ export class PooledServer implements FrameReader {
       // Not the protocol: nothing that follows can be understood.
       this.stream.destroy();
     }
-    if (!this.#sawReady || !this.resting || this.stream.destroyed) return;
-    if (this.holder === undefined) this.#idle(this);
+    if (!this.#sawReady || this.#segments.length > 0 || this.stream.destroyed) return;
+    if (!this.resting) this.holder?.paused();
+    else if (this.holder === undefined) this.#idle(this);
     else this.holder.rested();
   }
 

@@ -155,6 +155,9 @@ class Greeting implements Waiting {
   receive(): void {
     // It asks nothing.
   }
+  paused(): void {
+    // It asks nothing.
+  }
   answered(): void {
     // It asks nothing.
   }
