@@ -5,18 +5,19 @@ import { CLIENT, HEAD_BYTES, textAt } from "../wire/messages.ts";
 
 /** A statement is kept to be prepared elsewhere; longer ones belong into a query. */
 const MOST_PARSE_BYTES = 16 * 1024 * 1024;
-const NAME_BYTES = 1_024;
+const MOST_NAME_BYTES = 1_018;
+/** With its NUL. */
+const NAME_BYTES = MOST_NAME_BYTES + 1;
+/** What Postgres takes at most. */
+const MOST_BYTES = 0x4000_0000;
 /** Of a query no more must be there before it goes on. */
 export const READ_BYTES = 8_192;
-const DEALLOCATE = new RegExp(
-  [
-    /^\s*deallocate\s+(?:prepare\s+)?/,
-    /(?:"(?<quoted>(?:[^"]|"")+)"|(?!all\b)(?<plain>[a-z_][\w$]*))\s*;?\s*$/,
-  ]
-    .map(({ source }) => source)
-    .join(""),
-  "i",
-);
+const DEALLOCATE =
+  /^\s*deallocate\s+(?:prepare\s+)?(?:"((?:[^"]|"")+)"|(?!all\b)([a-z_][\w$]*))\s*;?\s*$/i;
+/** A name in quotes, a comment up to the end of its line, or one that has none within. */
+const COMMENT = /("(?:[^"]|"")*")|--[^\n\r]*|\/\*(?:(?!\/\*|\*\/)[\s\S])*\*\//g;
+/** Of a text that may be a DEALLOCATE no more is looked at. */
+const DEALLOCATE_BYTES = 8_192;
 
 export const LOOKS_AT = onlyTypes(Object.values(CLIENT));
 export const MAY_CHANGE = onlyTypes([
@@ -43,10 +44,10 @@ export function bytesNeeded(type: number, length: number): number {
       return length;
     case CLIENT.describe:
     case CLIENT.close:
-      if (length > NAME_BYTES) throw new TooLong("the name of a statement", "1,018 bytes");
+      if (length > HEAD_BYTES + 1 + NAME_BYTES) throw nameTooLong();
       return length;
     case CLIENT.bind:
-      return Math.min(length, NAME_BYTES);
+      return Math.min(length, HEAD_BYTES + 2 * NAME_BYTES);
     case CLIENT.query:
       return Math.min(length, READ_BYTES);
     case CLIENT.execute:
@@ -57,19 +58,39 @@ export function bytesNeeded(type: number, length: number): number {
 }
 
 /**
- * The name in `DEALLOCATE name`, where a text is that and no more; undefined for any other. `at`:
- * where it begins.
+ * The name in `DEALLOCATE name`, where a text is that and no more, comments aside; undefined for
+ * any other. `at`: where it begins.
  */
 export function deallocatedIn(message: Buffer, at: number): string | undefined {
   const end = message.indexOf(0, at);
-  if (end < 0 || end - at > NAME_BYTES) return undefined;
-  const { quoted, plain } = DEALLOCATE.exec(message.toString("utf8", at, end))?.groups ?? {};
+  if (end < 0 || end - at > DEALLOCATE_BYTES) return undefined;
+  const text = message.toString("utf8", at, end);
+  if (!/deallocate/i.test(text)) return undefined;
+  const [, quoted, plain] = DEALLOCATE.exec(withoutComments(text)) ?? [];
   return quoted?.replaceAll('""', '"') ?? plain?.toLowerCase();
 }
 
-/** The text at a place. Throws when it has no end. */
-export function requireText(message: Buffer, at: number) {
+/** Comments may be within comments. */
+function withoutComments(text: string): string {
+  const without = text.replace(COMMENT, (_, quoted?: string) => quoted ?? " ");
+  return without === text ? text : withoutComments(without);
+}
+
+/** The name at a place. Throws for one that is too long, or has no end. */
+export function requireName(message: Buffer, at: number) {
   const found = textAt(message, at);
+  if ((found?.end ?? message.length) - at > NAME_BYTES) throw nameTooLong();
   if (found === undefined) throw new Error("a name without an end");
   return found;
+}
+
+/** How long a message is whose head this is. Throws for what none has. */
+export function lengthOf(head: Buffer): number {
+  const length = 1 + head.readUInt32BE(1);
+  if (length < HEAD_BYTES || length > MOST_BYTES) throw new Error("invalid message length");
+  return length;
+}
+
+function nameTooLong(): TooLong {
+  return new TooLong("the name of a statement", `${MOST_NAME_BYTES.toLocaleString("en")} bytes`);
 }

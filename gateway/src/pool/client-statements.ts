@@ -14,7 +14,7 @@ import {
   PARSE_NOTHING,
   STATEMENT,
 } from "../wire/messages.ts";
-import { deallocatedIn, requireText } from "./client-messages.ts";
+import { deallocatedIn, requireName } from "./client-messages.ts";
 import { type Reading, readingOf } from "./client-settings.ts";
 import { effectsOf } from "./effects.ts";
 import type { PooledServer } from "./pooled-server.ts";
@@ -103,7 +103,7 @@ export class ClientStatements {
   }
 
   #parse(server: PooledServer, message: Buffer): number {
-    const name = requireText(message, HEAD_BYTES);
+    const name = requireName(message, HEAD_BYTES);
     if (name.text === "") return this.#parseUnnamed(server, message, name.end);
     const body = message.subarray(name.end);
     if (this.#byName.has(name.text)) {
@@ -140,8 +140,8 @@ export class ClientStatements {
   }
 
   #bind(server: PooledServer, length: number, start: Buffer): number {
-    const portal = requireText(start, HEAD_BYTES);
-    const asked = requireText(start, portal.end);
+    const portal = requireName(start, HEAD_BYTES);
+    const asked = requireName(start, portal.end);
     if (asked.text === "") {
       const unnamed = this.#unnamed;
       if (unnamed !== undefined) {
@@ -164,7 +164,7 @@ export class ClientStatements {
 
   #describe(server: PooledServer, message: Buffer): number {
     if (message[HEAD_BYTES] !== STATEMENT) return 0;
-    const { text } = requireText(message, HEAD_BYTES + 1);
+    const { text } = requireName(message, HEAD_BYTES + 1);
     if (text === "") {
       this.#needUnnamed(server);
       return 0;
@@ -177,7 +177,7 @@ export class ClientStatements {
   #close(server: PooledServer, message: Buffer): number {
     server.awaitClose(true);
     if (message[HEAD_BYTES] !== STATEMENT) return 0;
-    const { text } = requireText(message, HEAD_BYTES + 1);
+    const { text } = requireName(message, HEAD_BYTES + 1);
     if (text === "") {
       this.#unnamed = undefined;
       return 0;

@@ -9,13 +9,13 @@ import {
 } from "@aerodb/postgres";
 import type { ConnectionTraffic } from "../wire/connection-traffic.ts";
 import { type FrameReader, Frames } from "../wire/frames.ts";
-import { CLIENT } from "../wire/messages.ts";
+import { CLIENT, HEAD_BYTES } from "../wire/messages.ts";
 import { closeSoon, INSTANCE_LOST, type Relay } from "../wire/relay.ts";
 import { UnnamedPortal } from "../wire/unnamed-portal.ts";
 import { bytesNeeded, LOOKS_AT, MAY_CHANGE, TooLong } from "./client-messages.ts";
 import { isReadUnder, keyOf } from "./client-settings.ts";
 import { ClientStatements } from "./client-statements.ts";
-import { effectsOf } from "./effects.ts";
+import { ANY_EFFECTS, effectsOf } from "./effects.ts";
 import type { Answered } from "./holder.ts";
 import type { Pool, Waiting } from "./pool.ts";
 import type { PooledServer } from "./pooled-server.ts";
@@ -204,9 +204,11 @@ export class PooledClient implements Relay, Waiting, FrameReader {
         this.#leaving = true;
         return length;
       case CLIENT.query:
-        server.note(effectsOf(start, length));
+        // A byte of its length may look like a letter of its first word.
+        server.note(effectsOf(start.subarray(HEAD_BYTES), length - HEAD_BYTES));
         break;
       case CLIENT.functionCall:
+        server.note(ANY_EFFECTS);
         server.query();
         break;
       case CLIENT.sync:
@@ -240,13 +242,13 @@ export class PooledClient implements Relay, Waiting, FrameReader {
 
   /** Asks for a server when there is something to do for it. */
   #ask(): void {
-    if (this.#unheard.dropping) {
-      if (!this.#unheard.dropped()) return;
-      this.#stream.write(READY);
-      this.traffic.transactionEnded();
-    }
     let asks = false;
     try {
+      if (this.#unheard.dropping) {
+        if (!this.#unheard.dropped()) return;
+        this.#stream.write(READY);
+        this.traffic.transactionEnded();
+      }
       asks = this.#unheard.asks;
     } catch (error) {
       this.#fail(violation(error));

@@ -37,9 +37,22 @@ test("of a long query its beginning is enough, of a statement all is needed", ()
   const parse = encodeMessage("P", Buffer.alloc(100_000));
   expect(heard(parse.subarray(0, -1)).asks).toBe(false);
   expect(heard(parse).asks).toBe(true);
-  const head = Buffer.from("P\xff\xff\xff\xff", "latin1");
+  const head = Buffer.from("P\x01\0\0\x01", "latin1");
   expect(() => heard(head).asks).toThrow(TooLong);
 });
+
+test.each(["\xff\xff\xff\xff", "\x40\0\0\0", "\0\0\0\x03"])(
+  "a length that no message has is refused at once, and where messages are dropped",
+  (length) => {
+    for (const type of ["Q", "P", "d"]) {
+      const head = Buffer.from(`${type}${length}`, "latin1");
+      expect(() => heard(head).asks).toThrow("invalid message length");
+      const unheard = heard(head);
+      unheard.startDropping();
+      expect(() => unheard.dropped()).toThrow("invalid message length");
+    }
+  },
+);
 
 test("what is refused is dropped up to where a server would listen again", () => {
   const query = encodeQuery("select 1");

@@ -3,7 +3,7 @@
  * something to do: a client that stops in the midst of a message takes none.
  */
 import { CLIENT, HEAD_BYTES } from "../wire/messages.ts";
-import { bytesNeeded, READ_BYTES } from "./client-messages.ts";
+import { bytesNeeded, lengthOf, READ_BYTES } from "./client-messages.ts";
 
 export class Unheard {
   #chunks: Buffer[] = [];
@@ -24,7 +24,7 @@ export class Unheard {
     if (this.#bytes < HEAD_BYTES || this.#dropping !== undefined) return false;
     if (this.#wanted === undefined) {
       const head = this.#join();
-      const length = 1 + head.readUInt32BE(1);
+      const length = lengthOf(head);
       this.#wanted = Math.min(length, Math.max(bytesNeeded(head[0] ?? 0, length), READ_BYTES));
     }
     return this.#bytes >= this.#wanted;
@@ -54,7 +54,7 @@ export class Unheard {
     return this.#dropping !== undefined;
   }
 
-  /** Whether the last of it is dropped. */
+  /** Whether the last of it is dropped. Throws for what is no message. */
   dropped(): boolean {
     const dropping = this.#dropping;
     for (; dropping !== undefined; ) {
@@ -67,7 +67,7 @@ export class Unheard {
       const head = this.#join();
       const type = head[0];
       if (type === CLIENT.terminate) break;
-      dropping.left = 1 + head.readUInt32BE(1);
+      dropping.left = lengthOf(head);
       const whole = type === CLIENT.query || type === CLIENT.functionCall;
       dropping.last = type === CLIENT.sync || (whole && dropping.first);
       dropping.first = false;
