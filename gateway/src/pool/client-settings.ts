@@ -3,6 +3,7 @@
  * for at its start, and what servers report that it has changed since.
  */
 import { quoteLiteral, type SessionSettings } from "@aerodb/postgres";
+import { HEAD_BYTES, textAt } from "../wire/messages.ts";
 
 /** What servers report, and a client may change. Lower case. */
 const FOLLOWED: ReadonlySet<string> = new Set([
@@ -55,4 +56,58 @@ export function readLocally({ settings }: Reading): string {
     if (value === undefined) return `set local ${name} to default;`;
     return `select pg_catalog.set_config('${name}', ${quoteLiteral(value)}, true);`;
   }).join("");
+}
+
+/** What opens a place where settings are others, and what undoes it but statements prepared. */
+export function asideFrom(isInTransaction: boolean): readonly [string, string] {
+  if (!isInTransaction) return ["begin", "rollback"];
+  const undo = "rollback to savepoint aerodb_all; release savepoint aerodb_all";
+  return ["savepoint aerodb_all", undo];
+}
+
+/** Settings that a client asked for at its start, and has again. */
+export interface PutBack {
+  readonly settings: SessionSettings;
+  /** Whether they last no longer than the transaction. */
+  readonly local: boolean;
+}
+
+const PUTS_BACK = new RegExp(
+  [
+    /\b(?:reset|discard)\s+(?:(all)\b|(time)\s+zone\b|"?(\w+))/,
+    /\bset\s+(?:(?:session|local)\s+)?(time)\s+zone\s+(?:default|local)\b/,
+    /\bset\s+(?:(?:session|local)\s+)?"?(\w+)"?\s*(?:=|\bto\b)\s*default\b/,
+  ]
+    .map(({ source }) => source)
+    .join("|"),
+  "gi",
+);
+
+/** Which of what a client asked for at its start a text gives it back. */
+export function putBackBy(text: string, asked: SessionSettings): PutBack | undefined {
+  const named = [...text.matchAll(PUTS_BACK)].flatMap(([, ...names]) => names.filter(Boolean));
+  const names = new Set(named.map((name) => name.toLowerCase().replace(/^time$/, "timezone")));
+  const settings = new Map([...asked].filter(([name]) => names.has("all") || names.has(name)));
+  if (settings.size === 0) return undefined;
+  return { settings, local: /\bset\s+local\b/i.test(text) };
+}
+
+/** Statements that have a session have them. */
+export function putBackBySql({ settings, local }: PutBack): string {
+  return [...settings]
+    .map(([name, value]) => `${quoteLiteral(name)}, ${quoteLiteral(value)}, ${local}`)
+    .map((arguments_) => `select pg_catalog.set_config(${arguments_});`)
+    .join("");
+}
+
+/** Of what a server has reported, what is about some settings. It is spelled as servers do. */
+export function reportsOf(reports: Buffer, settings: SessionSettings): Buffer {
+  const kept: Buffer[] = [];
+  for (let at = 0; at < reports.length; ) {
+    const end = at + 1 + reports.readUInt32BE(at + 1);
+    const name = textAt(reports, at + HEAD_BYTES)?.text.toLowerCase() ?? "";
+    if (settings.has(name)) kept.push(reports.subarray(at, end));
+    at = end;
+  }
+  return Buffer.concat(kept);
 }

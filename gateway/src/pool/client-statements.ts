@@ -15,13 +15,16 @@ import {
   STATEMENT,
 } from "../wire/messages.ts";
 import { deallocatedIn, requireName } from "./client-messages.ts";
-import { type Reading, readingOf } from "./client-settings.ts";
+import { putBackBy, type Reading, readingOf } from "./client-settings.ts";
 import { effectsOf } from "./effects.ts";
 import type { PooledServer } from "./pooled-server.ts";
 import type { Statement, Statements } from "./statements.ts";
 
 /** A statement without anything in it, and without types of parameters. */
 const EMPTY_BODY = Buffer.alloc(3);
+
+/** Of the statements of a client that were read otherwise, the last ones. */
+const MOST_BROUGHT = 128;
 
 export class ClientStatements {
   readonly #shared: Statements;
@@ -31,6 +34,8 @@ export class ClientStatements {
   /** The one that deallocates what was made for it to have something to deallocate. */
   #harmless: Buffer | undefined;
 
+  /** The settings that the client asked for at its start. */
+  readonly #asked: SessionSettings;
   /** What literals of the client are read under now. */
   #reading: Reading;
   /** Whether some of its statements were read under other settings than that. */
@@ -38,6 +43,7 @@ export class ClientStatements {
 
   constructor(shared: Statements, settings: SessionSettings) {
     this.#shared = shared;
+    this.#asked = settings;
     this.#reading = readingOf(settings);
   }
 
@@ -54,7 +60,7 @@ export class ClientStatements {
   bring(server: PooledServer): void {
     if (!this.#mixed) return;
     const strange = [...this.#byName.values()].filter((each) => this.#isStrange(each));
-    server.prepareAsRead(strange.filter(({ name }) => !server.knows(name)));
+    server.prepareAsRead(strange.filter(({ name }) => !server.knows(name)).slice(-MOST_BROUGHT));
   }
 
   /** The client has no statement any more. */
@@ -94,6 +100,7 @@ export class ClientStatements {
     const statement = text === undefined ? undefined : this.#byName.get(text);
     if (text === undefined || statement === undefined) {
       server.query();
+      this.#note(server, start.subarray(HEAD_BYTES), length - HEAD_BYTES);
       return 0;
     }
     const gone = this.#shared.nextName();
@@ -145,15 +152,15 @@ export class ClientStatements {
     if (asked.text === "") {
       const unnamed = this.#unnamed;
       if (unnamed !== undefined) {
-        server.note(effectsOf(unnamed));
+        this.#note(server, unnamed.subarray(HEAD_BYTES));
         if (unnamed === this.#harmless) server.deallocatesOwn();
       }
       this.#needUnnamed(server);
       return 0;
     }
-    const effects = this.#byName.get(asked.text)?.effects;
+    const used = this.#byName.get(asked.text);
     // What it leaves, it leaves each time.
-    if (effects !== undefined) server.note(effects);
+    if (used !== undefined) this.#note(server, used.body, used.body.length, used.effects);
     const known = Buffer.from(`${this.#onServer(server, asked.text)}\0`);
     const head = Buffer.alloc(HEAD_BYTES);
     head[0] = CLIENT.bind;
@@ -199,6 +206,19 @@ export class ClientStatements {
     }
     server.prepare(statement, false);
     return statement.name;
+  }
+
+  #note(
+    server: PooledServer,
+    text: Buffer,
+    length = text.length,
+    // A byte of a head may look like a letter of the first word.
+    effects = effectsOf(text, length),
+  ): void {
+    server.note(effects);
+    if (!effects.resets) return;
+    const puts = putBackBy(text.toString("latin1"), this.#asked);
+    if (puts !== undefined) server.putsBack(puts);
   }
 
   #isStrange({ reading }: Statement): boolean {

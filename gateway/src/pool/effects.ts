@@ -7,6 +7,8 @@ export interface Effects {
   readonly unsettles: boolean;
   /** Whether statements that the server has prepared may be gone, or others have come. */
   readonly hides: boolean;
+  /** Whether settings may be what they were at the start. */
+  readonly resets: boolean;
 }
 
 /** Names may be written in escapes; of blocks of code nothing is known. */
@@ -33,11 +35,14 @@ const UNSETTLES = new RegExp(
     .join("|"),
   "i",
 );
+const RESETS = /\b(reset|discard)\b|\bset\b[\s\S]*\b(default|local)\b/i;
 /** No more is looked at of one statement. */
 const LOOKED_AT_BYTES = 64 * 1024;
 
 /** Of what is not known. */
-export const ANY_EFFECTS: Effects = { leaves: true, unsettles: true, hides: true };
+export const ANY_EFFECTS: Effects = {
+  ...{ leaves: true, unsettles: true, hides: true, resets: false },
+};
 
 /** `length`: of all of a text; what is not looked at may do anything that no tag tells. */
 export function effectsOf(text: Buffer, length = text.length): Effects {
@@ -47,5 +52,6 @@ export function effectsOf(text: Buffer, length = text.length): Effects {
     leaves: unseen || LEAVES.test(looked),
     unsettles: unseen || UNSETTLES.test(looked),
     hides: HIDES.test(looked),
+    resets: RESETS.test(looked),
   };
 }

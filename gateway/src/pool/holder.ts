@@ -1,4 +1,6 @@
 /** Who uses a server of a pool at the moment, as the server knows it. */
+import type { SessionSettings } from "@aerodb/postgres";
+
 export interface Holder {
   /** Takes bytes of the server. */
   receive(bytes: Buffer): void;
@@ -12,6 +14,8 @@ export interface Holder {
   lost(saidWhy: boolean): void;
   /** The server has set something for the client. */
   changed(name: string, value: string): void;
+  /** It has settings of its start again. */
+  putBack(settings: SessionSettings): void;
   /** The server has forgotten every statement that the client prepared. */
   forgotten(): void;
 }

@@ -9,13 +9,13 @@ import {
 } from "@aerodb/postgres";
 import type { ConnectionTraffic } from "../wire/connection-traffic.ts";
 import { type FrameReader, Frames } from "../wire/frames.ts";
-import { CLIENT, HEAD_BYTES } from "../wire/messages.ts";
+import { CLIENT } from "../wire/messages.ts";
 import { closeSoon, INSTANCE_LOST, type Relay } from "../wire/relay.ts";
 import { UnnamedPortal } from "../wire/unnamed-portal.ts";
 import { bytesNeeded, LOOKS_AT, MAY_CHANGE, TooLong } from "./client-messages.ts";
-import { isReadUnder, keyOf } from "./client-settings.ts";
+import { isReadUnder, keyOf, reportsOf } from "./client-settings.ts";
 import { ClientStatements } from "./client-statements.ts";
-import { ANY_EFFECTS, effectsOf } from "./effects.ts";
+import { ANY_EFFECTS } from "./effects.ts";
 import type { Answered } from "./holder.ts";
 import type { Pool, Waiting } from "./pool.ts";
 import type { PooledServer } from "./pooled-server.ts";
@@ -42,6 +42,8 @@ export class PooledClient implements Relay, Waiting, FrameReader {
   readonly #ended = Promise.withResolvers<void>();
   readonly #stream: Socket;
   readonly #pool: Pool;
+  /** What it was told of settings at its start. */
+  readonly #greeting: Buffer;
   readonly traffic: ConnectionTraffic;
   readonly #settings: Map<string, string>;
   readonly #frames = new Frames(this);
@@ -61,12 +63,14 @@ export class PooledClient implements Relay, Waiting, FrameReader {
     about: {
       readonly pool: Pool;
       readonly settings: SessionSettings;
+      readonly greeting: Buffer;
       readonly traffic: ConnectionTraffic;
     },
   ) {
     this.ended = this.#ended.promise;
     this.#stream = stream;
     this.#pool = about.pool;
+    this.#greeting = about.greeting;
     this.traffic = about.traffic;
     this.#statements = new ClientStatements(about.pool.statements, about.settings);
     this.#settings = new Map(about.settings);
@@ -181,6 +185,13 @@ export class PooledClient implements Relay, Waiting, FrameReader {
     if (isReadUnder(name)) this.#statements.readUnder(this.#settings);
   }
 
+  putBack(settings: SessionSettings): void {
+    for (const [name, value] of settings) this.#settings.set(name, value);
+    this.settingsKey = keyOf(this.#settings);
+    this.#statements.readUnder(this.#settings);
+    this.#stream.write(reportsOf(this.#greeting, settings));
+  }
+
   forgotten(): void {
     this.#statements.forget();
   }
@@ -203,10 +214,6 @@ export class PooledClient implements Relay, Waiting, FrameReader {
       case CLIENT.terminate:
         this.#leaving = true;
         return length;
-      case CLIENT.query:
-        // A byte of its length may look like a letter of its first word.
-        server.note(effectsOf(start.subarray(HEAD_BYTES), length - HEAD_BYTES));
-        break;
       case CLIENT.functionCall:
         server.note(ANY_EFFECTS);
         server.query();

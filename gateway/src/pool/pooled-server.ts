@@ -26,11 +26,20 @@ import {
   textAt,
 } from "../wire/messages.ts";
 import type { ReadyServer } from "../wire/server-login.ts";
-import { isFollowed, isReadUnder, keyOf, readLocally } from "./client-settings.ts";
+import {
+  asideFrom,
+  isFollowed,
+  isReadUnder,
+  keyOf,
+  type PutBack,
+  putBackBySql,
+  readLocally,
+} from "./client-settings.ts";
 import type { Effects } from "./effects.ts";
 import type { Holder } from "./holder.ts";
 import { hides, type Instead, type Segment, segmentOf } from "./segment.ts";
 import { ServerStatements } from "./server-statements.ts";
+import { BELIED, CHANGES_SESSION, CHANGES_STATEMENTS, DROPS_STATEMENTS } from "./server-tags.ts";
 import type { Statement } from "./statements.ts";
 
 const READY_BYTES = 6;
@@ -38,20 +47,6 @@ const TAG_BYTES = 64;
 const STATUS_BYTES = 4_096;
 const IDLE = 0x49;
 const FAILED = 0x45;
-/** What opens and undoes a place where settings are others, by whether a transaction is open. */
-const OUTSIDE = ["begin", "rollback"] as const;
-const INSIDE = [
-  "savepoint aerodb_all",
-  "rollback to savepoint aerodb_all; release savepoint aerodb_all",
-] as const;
-/** Of the statements of one client that were read otherwise, the last ones. */
-const MOST_AS_READ = 128;
-const CHANGES_SESSION = /^(SET|RESET|LISTEN|LOAD|DECLARE CURSOR|DISCARD)\b/;
-const DROPS_STATEMENTS = /^(DEALLOCATE ALL|DISCARD ALL)\b/;
-/** After these, statements may be gone or others be there, which the pool has not asked for. */
-const CHANGES_STATEMENTS = /^(PREPARE|DEALLOCATE|DISCARD|DO|CALL)\b/;
-/** "No such statement", and "there is one already". */
-const BELIED: ReadonlySet<string> = new Set(["26000", "42P05"]);
 const ERROR_BYTES = 1_024;
 
 const LOOKS_AT = onlyTypes(Object.values(SERVER));
@@ -59,9 +54,9 @@ const LOOKS_AT = onlyTypes(Object.values(SERVER));
 const LOOKS_AT_ALL = onlyTypes(Array.from({ length: 256 }, (_, type) => type));
 
 const NOTHING = onlyTypes([]);
+const READY = onlyTypes([SERVER.ready]);
 
 export class PooledServer implements FrameReader {
-  readonly mayChange = NOTHING;
   readonly stream: Duplex;
   readonly key: BackendKey;
   holder: Holder | undefined;
@@ -102,6 +97,15 @@ export class PooledServer implements FrameReader {
   /** What a client is told of the settings that it has here. */
   get greeting(): Buffer {
     return Buffer.concat([...this.#reported].map((each) => encodeParameterStatus(...each)));
+  }
+
+  get mayChange(): Uint8Array {
+    return this.#answering?.putsBack === undefined ? NOTHING : READY;
+  }
+
+  /** What is answered now. */
+  get #answering(): Segment | undefined {
+    return this.#segments[0] ?? this.#open;
   }
 
   /** While what the pool itself has asked is answered, everything is looked at, to be dropped. */
@@ -188,6 +192,12 @@ export class PooledServer implements FrameReader {
     if (this.#open !== undefined) this.#open.harmless += 1;
   }
 
+  /** What was asked last gives its client settings of its start again. */
+  putsBack(puts: PutBack): void {
+    const segment = this.#open ?? this.#segments.at(-1);
+    if (segment !== undefined) segment.putsBack = puts;
+  }
+
   query(instead?: Instead): void {
     const segment = segmentOf("query");
     if (instead !== undefined) segment.instead = instead;
@@ -244,9 +254,9 @@ export class PooledServer implements FrameReader {
   prepareAsRead(statements: readonly Statement[]): void {
     for (const reading of new Set(statements.map((each) => each.reading))) {
       const alike = statements.filter((each) => each.reading === reading);
-      const [first, last] = this.#status === IDLE ? OUTSIDE : INSIDE;
+      const [first, last] = asideFrom(this.#status !== IDLE);
       this.#silently(`${first}; ${readLocally(reading)} savepoint aerodb_one`);
-      for (const { name, body } of alike.slice(-MOST_AS_READ)) {
+      for (const { name, body } of alike) {
         const segment = { ...segmentOf("extended", true), mayFail: true };
         const failed = () => this.#statements.delete(name);
         const oldest = this.#statements.add(name, false);
@@ -279,7 +289,7 @@ export class PooledServer implements FrameReader {
   }
 
   frame(type: number, length: number, start: Buffer): number {
-    const segment = this.#segments[0] ?? this.#open;
+    const segment = this.#answering;
     let passes = segment?.silent !== true;
     switch (type) {
       case SERVER.parseComplete:
@@ -293,7 +303,7 @@ export class PooledServer implements FrameReader {
         else if (passes) this.#noteTag(start.toString("latin1", HEAD_BYTES), segment);
         break;
       case SERVER.parameterStatus:
-        this.#noteStatus(start, passes);
+        passes = this.#noteStatus(start, passes);
         break;
       case SERVER.copyIn:
         this.#ignoreSync();
@@ -335,6 +345,11 @@ export class PooledServer implements FrameReader {
   }
 
   #noteReady(status: number, passes: boolean): void {
+    const puts = this.#failed ? undefined : this.#answering?.putsBack;
+    if (puts !== undefined) {
+      this.holder?.putBack(puts.settings);
+      this.#silently(putBackBySql(puts));
+    }
     const answered = { failed: this.#failed, outside: status === IDLE };
     if (passes) this.holder?.answered(answered);
     this.#failed = false;
@@ -360,17 +375,21 @@ export class PooledServer implements FrameReader {
     if (BELIED.has(code ?? "")) this.#statements.note({ unsettles: false, hides: true });
   }
 
-  #noteStatus(start: Buffer, ofClient: boolean): void {
+  /** Returns whether the client hears of it. */
+  #noteStatus(start: Buffer, ofClient: boolean): boolean {
     const name = textAt(start, HEAD_BYTES);
     const value = name && textAt(start, name.end);
-    if (name === undefined || value === undefined) return;
+    if (name === undefined || value === undefined) return ofClient;
     this.#reported.set(name.text, value.text);
-    if (!ofClient || this.holder === undefined || !isFollowed(name.text)) return;
-    this.#settings.set(name.text.toLowerCase(), value.text);
+    if (!ofClient || this.holder === undefined || !isFollowed(name.text)) return ofClient;
+    const key = name.text.toLowerCase();
+    if (this.#answering?.putsBack?.settings.has(key)) return false;
+    this.#settings.set(key, value.text);
     this.settingsKey = keyOf(this.#settings);
     // What was parsed in the same breath may have been read under either.
     if (isReadUnder(name.text)) this.#statements.note({ unsettles: true, hides: false });
-    this.holder.changed(name.text.toLowerCase(), value.text);
+    this.holder.changed(key, value.text);
+    return true;
   }
 
   /** A server that copies in does not hear a Sync that came before: another will follow. */

@@ -62,7 +62,8 @@ async function open(
     session.onEnd(() => cancelKeys.forget(own));
     stream.write(encodeWelcome(entry, greeting, own));
     const carried = new ConnectionTraffic(counters);
-    client = new PooledClient(stream, { pool, settings: ask.settings, traffic: carried });
+    const { settings } = ask;
+    client = new PooledClient(stream, { pool, settings, greeting, traffic: carried });
     client.unshift(entry.client.reader.rest());
     return client;
   } finally {
@@ -162,6 +163,9 @@ class Greeting implements Waiting {
     // It asks nothing.
   }
   changed(): void {
+    // It asks nothing.
+  }
+  putBack(): void {
     // It asks nothing.
   }
   forgotten(): void {

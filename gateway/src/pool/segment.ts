@@ -1,4 +1,5 @@
 /** What a server is asked in one go: a query, or everything up to a Sync. */
+import type { PutBack } from "./client-settings.ts";
 
 export interface Segment {
   readonly kind: "query" | "extended";
@@ -12,6 +13,8 @@ export interface Segment {
   /** Of each Close whether its answer is for the client. */
   readonly closes: boolean[];
   instead?: Instead;
+  /** What the client has again once it is done. */
+  putsBack?: PutBack;
   /** How many of its `DEALLOCATE`s are of what the pool has made for it. */
   harmless: number;
 }
