@@ -2,7 +2,7 @@
  * Settings that a client has for itself and that go with it from server to server: what it asked
  * for at its start, and what servers report that it has changed since.
  */
-import { quoteLiteral, type SessionSettings } from "@aerodb/postgres";
+import { applySettings, type SessionSettings } from "@aerodb/postgres";
 import { HEAD_BYTES, textAt } from "../wire/messages.ts";
 
 /** What servers report, and a client may change. Lower case. */
@@ -27,7 +27,7 @@ export function keyOf(settings: SessionSettings): string {
   return JSON.stringify([...settings].sort(([one], [other]) => (one < other ? -1 : 1)));
 }
 
-/** What literals of a statement are read under as it is prepared, and they stay as they were read. */
+/** What literals of a statement are read under as it is prepared. So they stay. */
 const READ_UNDER = [
   ...["client_encoding", "datestyle", "intervalstyle", "lc_monetary"],
   ...["standard_conforming_strings", "timezone", "xmloption"],
@@ -51,11 +51,9 @@ export function isReadUnder(name: string): boolean {
 
 /** Statements that have the transaction that is open read literals so. */
 export function readLocally({ settings }: Reading): string {
-  return READ_UNDER.map((name) => {
-    const value = settings.get(name);
-    if (value === undefined) return `set local ${name} to default;`;
-    return `select pg_catalog.set_config('${name}', ${quoteLiteral(value)}, true);`;
-  }).join("");
+  const others = READ_UNDER.filter((name) => !settings.has(name));
+  const defaults = others.map((name) => `set local ${name} to default;`).join("");
+  return defaults + applySettings(settings, "transaction");
 }
 
 /** What opens a place where settings are others, and what undoes it but statements prepared. */
@@ -90,14 +88,6 @@ export function putBackBy(text: string, asked: SessionSettings): PutBack | undef
   const settings = new Map([...asked].filter(([name]) => names.has("all") || names.has(name)));
   if (settings.size === 0) return undefined;
   return { settings, local: /\bset\s+local\b/i.test(text) };
-}
-
-/** Statements that have a session have them. */
-export function putBackBySql({ settings, local }: PutBack): string {
-  return [...settings]
-    .map(([name, value]) => `${quoteLiteral(name)}, ${quoteLiteral(value)}, ${local}`)
-    .map((arguments_) => `select pg_catalog.set_config(${arguments_});`)
-    .join("");
 }
 
 /** Of what a server has reported, what is about some settings. It is spelled as servers do. */

@@ -7,7 +7,8 @@ import { connectTo } from "../wire/fake-client.ts";
 
 const NAMES = ["application_name", "TimeZone", "DateStyle", "statement_timeout", "search_path"];
 const ASKED = "-c timezone=Asia/Tokyo -c datestyle=German -c statement_timeout=4321";
-const SHOW = `select ${NAMES.map((name) => `current_setting('${name}')`).join(" || '; ' || ")} as all`;
+const VALUES = NAMES.map((name) => `current_setting('${name}')`).join(", ");
+const SHOW = `select concat_ws('; ', ${VALUES}) as all`;
 
 let platform: ThrowawayPlatform;
 let gateway: Gateway;

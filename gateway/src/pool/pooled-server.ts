@@ -4,6 +4,7 @@
  */
 import type { Duplex } from "node:stream";
 import {
+  applySettings,
   type BackendKey,
   changeSessionSettings,
   decodeReport,
@@ -32,7 +33,6 @@ import {
   isReadUnder,
   keyOf,
   type PutBack,
-  putBackBySql,
   readLocally,
 } from "./client-settings.ts";
 import type { Effects } from "./effects.ts";
@@ -348,7 +348,7 @@ export class PooledServer implements FrameReader {
     const puts = this.#failed ? undefined : this.#answering?.putsBack;
     if (puts !== undefined) {
       this.holder?.putBack(puts.settings);
-      this.#silently(putBackBySql(puts));
+      this.#silently(applySettings(puts.settings, puts.local ? "transaction" : "session"));
     }
     const answered = { failed: this.#failed, outside: status === IDLE };
     if (passes) this.holder?.answered(answered);

@@ -9,11 +9,17 @@ export function changeSessionSettings(wanted: SessionSettings, has: SessionSetti
   const changed = [...wanted].filter(([name, value]) => has.get(name) !== value);
   return [
     ...back.map((name) => `reset ${quoteIdentifier(name)};`),
-    ...changed.map(
-      ([name, value]) =>
-        `select pg_catalog.set_config(${quoteLiteral(name)}, ${quoteLiteral(value)}, false);`,
-    ),
+    applySettings(new Map(changed), "session"),
   ].join("");
+}
+
+/** Statements that have a session have some settings, as long as it or as the open transaction. */
+export function applySettings(settings: SessionSettings, lasts: "session" | "transaction"): string {
+  const local = lasts === "transaction";
+  return [...settings]
+    .map(([name, value]) => `${quoteLiteral(name)}, ${quoteLiteral(value)}, ${local}`)
+    .map((what) => `select pg_catalog.set_config(${what});`)
+    .join("");
 }
 
 /** What ends a transaction that nobody ends. */
