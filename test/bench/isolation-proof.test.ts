@@ -39,7 +39,8 @@ async function make(root: Root, verifier: string, tables: number) {
 
 /**
  * How long statements of a tenant take, alone and while all are proven as an agent does it: a
- * twentieth of the time, or once between two of its looks. Both are measured in turns, each for as long as one pause.
+ * twentieth of the time, or once between two of its looks. Both are measured in turns, each for as
+ * long as one pause.
  */
 async function neighbourBeside(proofMs: number, prove: () => Promise<unknown>) {
   const { connection } = await platform().createTenant({ name: "neighbour" });

@@ -57,7 +57,8 @@ async function keepsWorkersBusy(): Promise<ThrowawayTenant> {
       if session_user = current_user then return i; end if;
       loop begin perform pg_sleep(1); exception when query_canceled then null; end; end loop;
       end $$;
-    create table t (i int) with (autovacuum_analyze_threshold = 1, autovacuum_analyze_scale_factor = 0);
+    create table t (i int)
+      with (autovacuum_analyze_threshold = 1, autovacuum_analyze_scale_factor = 0);
     create index on t (stays(i)); insert into t select generate_series(1, 100)`);
   await session.end();
   await expect.poll(() => workers(tenant), { timeout: SETTING_UP_MS, interval: 200 }).toBe(1);
