@@ -14,11 +14,7 @@ export interface Effects {
 /** Names may be written in escapes; of blocks of code nothing is known. */
 const HIDES = /\bu&"|\bdo\s*(\$|'|e'|language)|\bcall\b/i;
 const LEAVES = new RegExp(
-  [
-    HIDES,
-    /\btemp(orary)?\b|\bpg_temp|set_config|advisory_lock|\bhold\b/,
-    /\bupdate\b[\s\S]*\bpg_settings\b/,
-  ]
+  [HIDES, /\btemp(orary)?\b|\bpg_temp|set_config|advisory_lock|\bhold\b/]
     .map(({ source }) => source)
     .join("|"),
   "i",
@@ -35,7 +31,9 @@ const UNSETTLES = new RegExp(
     .join("|"),
   "i",
 );
-const RESETS = /\b(reset|discard)\b|\bset\b[\s\S]*\b(default|local)\b/i;
+const SETS_BY_UPDATE = [/\bupdate\b/i, /\bpg_settings\b/i];
+const RESETS = /\b(reset|discard)\b/i;
+const SETS_BACK = [/\bset\b/i, /\b(default|local)\b/i];
 /** No more is looked at of one statement. */
 const LOOKED_AT_BYTES = 64 * 1024;
 
@@ -49,9 +47,14 @@ export function effectsOf(text: Buffer, length = text.length): Effects {
   const unseen = length > Math.min(text.length, LOOKED_AT_BYTES);
   const looked = text.toString("latin1", 0, LOOKED_AT_BYTES);
   return {
-    leaves: unseen || LEAVES.test(looked),
+    leaves: unseen || LEAVES.test(looked) || hasAll(looked, SETS_BY_UPDATE),
     unsettles: unseen || UNSETTLES.test(looked),
     hides: HIDES.test(looked),
-    resets: RESETS.test(looked),
+    resets: RESETS.test(looked) || hasAll(looked, SETS_BACK),
   };
+}
+
+/** In whatever order: a tenant chooses the text, and to look for it from each place takes long. */
+function hasAll(text: string, parts: readonly RegExp[]): boolean {
+  return parts.every((part) => part.test(text));
 }

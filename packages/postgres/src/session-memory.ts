@@ -89,7 +89,7 @@ export function parseSessionMemory([timeout = "", kept = ""]: readonly string[])
  * it be said again.
  */
 function isOnePrepare(text: string): boolean {
-  return /^\s*prepare\s[^;]*;?\s*$/i.test(text);
+  return /^\s*prepare\s[^;]*(?:;\s*)?$/i.test(text);
 }
 
 /** SQL that gives a session that was just opened the settings, channels and `PREPARE`s. */
