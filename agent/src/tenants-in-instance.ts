@@ -1,4 +1,4 @@
-import type { InstanceId, TenantId } from "@aerodb/model";
+import { type InstanceId, messageOf, type TenantId } from "@aerodb/model";
 import {
   type AskedTenant,
   applySharedTables,
@@ -216,8 +216,17 @@ export class TenantsInInstances implements TenantKeeper {
     const bytes = this.#options.memoryOf?.(instance.id);
     const pid = backendPidOf(session);
     if (bytes === undefined || pid === undefined) return;
-    for (const backend of await backendsOf(instance.pid, new Set([pid]))) {
-      await limitMemory(backend.pid, bytes);
+    try {
+      for (const backend of await backendsOf(instance.pid, new Set([pid]))) {
+        await limitMemory(backend.pid, bytes);
+      }
+    } catch (error) {
+      // With as little as tenants have it does all but prove very many of them at once.
+      const because = messageOf(error);
+      this.#options.logger.warn(
+        { instance: instance.id, because },
+        "has no more memory of its own",
+      );
     }
   }
 
