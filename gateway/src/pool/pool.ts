@@ -52,6 +52,7 @@ export class Pool {
   readonly #settings: PoolSettings;
   readonly #servers = new Set<PooledServer>();
   readonly #free: PooledServer[] = [];
+  readonly #abandoned = new WeakSet<PooledServer>();
   /** In the order in which they came, with when that was. */
   readonly #waiting = new Map<Waiting, number>();
   readonly #ending = new AbortController();
@@ -103,6 +104,7 @@ export class Pool {
 
   /** Ends a server at work: what it does is wanted no longer. */
   abandon(server: PooledServer): void {
+    this.#abandoned.add(server);
     const target = { instanceId: this.instanceId, key: server.key };
     const { signal } = this.#ending;
     void this.#settings.instances.cancel(target, signal).finally(() => server.stream.destroy());
@@ -175,6 +177,8 @@ export class Pool {
 
   /** A server has nothing to do. */
   free(server: PooledServer): void {
+    // One that was cancelled may be done before it is gone.
+    if (this.#abandoned.has(server)) return;
     if (this.closed || this.parked) {
       if (this.parked) this.#settings.traffic.of(this.#route.tenantId).parks += 1;
       server.end();

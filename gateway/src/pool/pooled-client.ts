@@ -154,18 +154,19 @@ export class PooledClient implements Relay, Waiting, FrameReader {
   }
 
   rested(): void {
+    if (this.#asksNoMore) return;
     const server = this.#server;
     const half = this.#frames.takeBack();
     if (server === undefined || half === undefined) return;
     this.#server = undefined;
     this.#unheard.push(half);
     server.leave();
-    if (this.#leaving || this.#asksNoMore) this.#leave();
+    if (this.#leaving) this.#leave();
     else if (this.#farewell !== undefined) this.end(this.#farewell);
   }
 
   paused(): void {
-    if (this.#leaving || this.#asksNoMore) this.#leave();
+    if (this.#leaving) this.#leave();
   }
 
   answered({ failed, outside }: Answered): void {
@@ -174,7 +175,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
   }
 
   lost(saidWhy: boolean): void {
-    if (!saidWhy) this.#tell(INSTANCE_LOST);
+    if (!saidWhy && !this.#asksNoMore) this.#tell(INSTANCE_LOST);
     this.#server = undefined;
     this.#leave();
   }
@@ -314,23 +315,33 @@ export class PooledClient implements Relay, Waiting, FrameReader {
     this.#waits = false;
     const server = this.#server;
     this.#server = undefined;
-    if (server !== undefined && !server.leave()) this.#pool.abandon(server);
+    if (server !== undefined && (this.#asksNoMore || !server.leave())) {
+      this.#pool.abandon(server);
+    }
     this.forgotten();
     if (this.#stream.closed) this.#ended.resolve();
     if (!this.#stream.destroyed) closeSoon(this.#stream);
   }
 
-  /** It asks nothing more, and is served what it has asked, as by a server of its own. */
+  /**
+   * It asks nothing more, and is served what it has asked, as by a server of its own: that one
+   * hears the end too, and ends once it has answered, however much that is.
+   */
   #hearEnd(): void {
-    this.#asksNoMore = true;
-    if (this.#waits) return;
+    if (this.#waits) {
+      this.#asksNoMore = true;
+      return;
+    }
     const server = this.#server;
     if (server === undefined || !server.isAsked || this.#frames.takeBack() === undefined) {
+      this.#asksNoMore = false;
       this.#leave();
       return;
     }
+    this.#asksNoMore = true;
     // One that copies in waits for what does not come. Any other one overhears it.
     server.stream.write(COPY_FAIL);
+    server.end();
   }
 
   #hearClose(): void {
