@@ -6,6 +6,7 @@ import { runInNewContext } from "node:vm";
 import { encodeMessage, parseSessionMemory } from "@aerodb/postgres";
 import { expect, test } from "vitest";
 import { deallocatedIn } from "./pool/client-messages.ts";
+import { putBackBy } from "./pool/client-settings.ts";
 import { effectsOf } from "./pool/effects.ts";
 import { Asked } from "./wire/asked.ts";
 import { Frames } from "./wire/frames.ts";
@@ -32,6 +33,7 @@ function keepsUnseen(sql: string): boolean {
 function lookAt(text: string): void {
   keepsUnseen(text);
   effectsOf(Buffer.from(text));
+  putBackBy(text, new Map([["timezone", "UTC"]]));
   deallocatedIn(encodeMessage("Q", Buffer.from(`${text.slice(0, 8_000)}\0`)), 5);
   const statements = [["name", text, true, []]];
   const kept = { settings: [], statements, channels: [], unmovable: [] };

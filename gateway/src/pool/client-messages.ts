@@ -8,8 +8,6 @@ const MOST_PARSE_BYTES = 16 * 1024 * 1024;
 const MOST_NAME_BYTES = 1_018;
 /** With its NUL. */
 const NAME_BYTES = MOST_NAME_BYTES + 1;
-/** What Postgres takes at most. */
-const MOST_BYTES = 0x4000_0000;
 /** Of a query no more must be there before it goes on. */
 export const READ_BYTES = 8_192;
 const DEALLOCATE =
@@ -82,13 +80,6 @@ export function requireName(message: Buffer, at: number) {
   if ((found?.end ?? message.length) - at > NAME_BYTES) throw nameTooLong();
   if (found === undefined) throw new Error("a name without an end");
   return found;
-}
-
-/** How long a message is whose head this is. Throws for what none has. */
-export function lengthOf(head: Buffer): number {
-  const length = 1 + head.readUInt32BE(1);
-  if (length < HEAD_BYTES || length > MOST_BYTES) throw new Error("invalid message length");
-  return length;
 }
 
 function nameTooLong(): TooLong {

@@ -9,7 +9,7 @@ import {
 } from "@aerodb/postgres";
 import type { ConnectionTraffic } from "../wire/connection-traffic.ts";
 import { type FrameReader, Frames } from "../wire/frames.ts";
-import { CLIENT } from "../wire/messages.ts";
+import { CLIENT, READY_FOR_QUERY } from "../wire/messages.ts";
 import { closeSoon, INSTANCE_LOST, type Relay } from "../wire/relay.ts";
 import { UnnamedPortal } from "../wire/unnamed-portal.ts";
 import { bytesNeeded, LOOKS_AT, MAY_CHANGE, TooLong } from "./client-messages.ts";
@@ -21,7 +21,6 @@ import type { Pool, Waiting } from "./pool.ts";
 import type { PooledServer } from "./pooled-server.ts";
 import { Unheard } from "./unheard.ts";
 
-const READY = encodeMessage("Z", Buffer.from("I"));
 const COPY_FAIL = encodeMessage("f", Buffer.from("the client has ended its side\0"));
 const CANCELLED: ServerReport = {
   severity: "ERROR",
@@ -254,7 +253,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
     try {
       if (this.#unheard.dropping) {
         if (!this.#unheard.dropped()) return;
-        this.#stream.write(READY);
+        this.#stream.write(READY_FOR_QUERY);
         this.traffic.transactionEnded();
       }
       asks = this.#unheard.asks;

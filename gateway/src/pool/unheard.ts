@@ -2,8 +2,9 @@
  * What a client has said while no server works for it. A server is asked for once it would have
  * something to do: a client that stops in the midst of a message takes none.
  */
+import { lengthAt } from "../wire/frames.ts";
 import { CLIENT, HEAD_BYTES } from "../wire/messages.ts";
-import { bytesNeeded, lengthOf, READ_BYTES } from "./client-messages.ts";
+import { bytesNeeded, READ_BYTES } from "./client-messages.ts";
 
 export class Unheard {
   #chunks: Buffer[] = [];
@@ -24,7 +25,7 @@ export class Unheard {
     if (this.#bytes < HEAD_BYTES || this.#dropping !== undefined) return false;
     if (this.#wanted === undefined) {
       const head = this.#join();
-      const length = lengthOf(head);
+      const length = lengthAt(head, 0);
       this.#wanted = Math.min(length, Math.max(bytesNeeded(head[0] ?? 0, length), READ_BYTES));
     }
     return this.#bytes >= this.#wanted;
@@ -67,7 +68,7 @@ export class Unheard {
       const head = this.#join();
       const type = head[0];
       if (type === CLIENT.terminate) break;
-      dropping.left = lengthOf(head);
+      dropping.left = lengthAt(head, 0);
       const whole = type === CLIENT.query || type === CLIENT.functionCall;
       dropping.last = type === CLIENT.sync || (whole && dropping.first);
       dropping.first = false;

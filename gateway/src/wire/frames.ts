@@ -137,7 +137,8 @@ export function onlyTypes(types: Iterable<number>): Uint8Array {
   return table;
 }
 
-function lengthAt(bytes: Buffer, at: number): number {
+/** How long the message is whose head is at a place. Throws for what none has. */
+export function lengthAt(bytes: Buffer, at: number): number {
   const length = 1 + bytes.readUInt32BE(at + 1);
   if (length < HEAD_BYTES || length > MOST_BYTES) throw new Error("invalid message length");
   return length;

@@ -73,6 +73,8 @@ export function encodeParameterStatus(name: string, value: string): Buffer {
 }
 
 export const SYNC = encodeMessage("S");
+/** What a server says that waits for a question, outside of a transaction. */
+export const READY_FOR_QUERY = encodeMessage("Z", Buffer.from("I"));
 export const TERMINATE = encodeMessage("X");
 /** Answered by CloseComplete, whatever there is. */
 export const CLOSE_NOTHING = encodeCloseStatement(EMPTY_NAME);

@@ -23,6 +23,7 @@ import { withDeadline } from "./deadline.ts";
 import { type Ask, destinationOf } from "./destination.ts";
 import { type Opening, shakeHands } from "./handshake.ts";
 import type { Limits } from "./limits.ts";
+import { READY_FOR_QUERY } from "./messages.ts";
 import type { Peer } from "./peer.ts";
 import { refusalOf } from "./refusals.ts";
 import type { Relay } from "./relay.ts";
@@ -60,7 +61,6 @@ type Accepted = Extract<StartupAsk, { readonly kind: "accepted" }>;
 /** The newest minor of protocol 3 that is spoken, beside 3.0: 3.1 never was. */
 const NEWEST_MINOR = 2;
 const AUTHENTICATED = encodeAuthentication("ok");
-const READY_FOR_QUERY = encodeMessage("Z", Buffer.from("I"));
 
 /**
  * Serves a connection until its session is open, and returns the session; undefined when there is
