@@ -5,9 +5,10 @@ import { sleep } from "@aerodb/runtime";
 import type pg from "pg";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import type { Gateway } from "../gateway.ts";
-import { ThrowawayPlatform, type ThrowawayTenant } from "../throwaway-platform.ts";
+import type { ThrowawayPlatform, ThrowawayTenant } from "../throwaway-platform.ts";
 import { connectTo, everything, loggedIn, UNNAMED } from "../wire/fake-client.ts";
 import { encodeQuery, SYNC, TERMINATE } from "../wire/messages.ts";
+import { servingAcme } from "./throwaway-pool.ts";
 
 const SLOW = encodeQuery("insert into kept select 1 from pg_sleep(0.3)");
 const COPY = encodeQuery("copy kept from stdin");
@@ -20,11 +21,7 @@ let acme: ThrowawayTenant;
 let witness: pg.Client;
 
 beforeAll(async () => {
-  platform = await ThrowawayPlatform.start();
-  acme = await platform.instance.addTenant("acme");
-  platform.control.whole = platform.tableOf([acme], { generation: 5n });
-  gateway = await platform.startGateway({ poolSize: 1, poolWaitMs: 8_000 });
-  await platform.followed(5n);
+  ({ platform, gateway, acme } = await servingAcme({ poolSize: 1, poolWaitMs: 8_000 }));
   witness = await connectTo(gateway.pgPort, acme);
   await witness.query("create table kept (n int)");
 });

@@ -6,22 +6,19 @@ import { text } from "node:stream/consumers";
 import { MessageReader } from "@aerodb/postgres";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Gateway } from "../gateway.ts";
-import { ThrowawayPlatform, type ThrowawayTenant } from "../throwaway-platform.ts";
+import type { ThrowawayPlatform, ThrowawayTenant } from "../throwaway-platform.ts";
 import type { ConnectionLine } from "../wire/connections.ts";
 import { connectTo, loggedIn, UNNAMED } from "../wire/fake-client.ts";
 import { encodeQuery, SYNC } from "../wire/messages.ts";
 import { nextMessage } from "../wire/peer.ts";
+import { servingAcme } from "./throwaway-pool.ts";
 
 let platform: ThrowawayPlatform;
 let gateway: Gateway;
 let acme: ThrowawayTenant;
 
 beforeAll(async () => {
-  platform = await ThrowawayPlatform.start();
-  acme = await platform.instance.addTenant("acme");
-  platform.control.whole = platform.tableOf([acme], { generation: 5n });
-  gateway = await platform.startGateway({ poolSize: 2, poolWaitMs: 8_000 });
-  await platform.followed(5n);
+  ({ platform, gateway, acme } = await servingAcme({ poolSize: 2, poolWaitMs: 8_000 }));
 });
 afterAll(() => platform.remove());
 

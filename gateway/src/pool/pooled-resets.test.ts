@@ -2,8 +2,9 @@
 import type pg from "pg";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Gateway } from "../gateway.ts";
-import { ThrowawayPlatform, type ThrowawayTenant } from "../throwaway-platform.ts";
+import type { ThrowawayPlatform, ThrowawayTenant } from "../throwaway-platform.ts";
 import { connectTo } from "../wire/fake-client.ts";
+import { servingAcme } from "./throwaway-pool.ts";
 
 const NAMES = ["application_name", "TimeZone", "DateStyle", "statement_timeout", "search_path"];
 const ASKED = "-c timezone=Asia/Tokyo -c datestyle=German -c statement_timeout=4321";
@@ -15,11 +16,7 @@ let gateway: Gateway;
 let acme: ThrowawayTenant;
 
 beforeAll(async () => {
-  platform = await ThrowawayPlatform.start();
-  acme = await platform.instance.addTenant("acme");
-  platform.control.whole = platform.tableOf([acme], { generation: 5n });
-  gateway = await platform.startGateway({ poolSize: 1, poolWaitMs: 8_000 });
-  await platform.followed(5n);
+  ({ platform, gateway, acme } = await servingAcme({ poolSize: 1, poolWaitMs: 8_000 }));
 });
 afterAll(() => platform.remove());
 

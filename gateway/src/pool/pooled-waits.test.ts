@@ -9,10 +9,11 @@ import { sleep } from "@aerodb/runtime";
 import type pg from "pg";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Gateway } from "../gateway.ts";
-import { ThrowawayPlatform, type ThrowawayTenant } from "../throwaway-platform.ts";
+import type { ThrowawayPlatform, ThrowawayTenant } from "../throwaway-platform.ts";
 import { connectRaw, connectTo, loggedIn, UNNAMED } from "../wire/fake-client.ts";
 import { encodeParse, encodeQuery, SYNC } from "../wire/messages.ts";
 import { nextMessage } from "../wire/peer.ts";
+import { servingAcme } from "./throwaway-pool.ts";
 
 const run = promisify(execFile);
 
@@ -21,11 +22,11 @@ let gateway: Gateway;
 let acme: ThrowawayTenant;
 
 beforeAll(async () => {
-  platform = await ThrowawayPlatform.start();
-  acme = await platform.instance.addTenant("acme");
-  platform.control.whole = platform.tableOf([acme], { generation: 5n });
-  gateway = await platform.startGateway({ poolSize: 1, poolWaitMs: 8_000, idleTimeoutMs: 2_000 });
-  await platform.followed(5n);
+  ({ platform, gateway, acme } = await servingAcme({
+    poolSize: 1,
+    poolWaitMs: 8_000,
+    idleTimeoutMs: 2_000,
+  }));
 });
 afterAll(() => platform.remove());
 
