@@ -37,16 +37,19 @@ export async function endRunaways(
   }
 }
 
+/** Found first and ended then: as one condition among others it would hit whoever analyzes. */
 const RUNAWAYS = `
-select pg_catalog.pg_get_userbyid(c.relowner)::pg_catalog.text as "tenantId",
-  pg_catalog.format('%I.%I', n.nspname, c.relname) as "table"
+with found as materialized (
+select p.pid, pg_catalog.pg_get_userbyid(c.relowner)::pg_catalog.text as tenant,
+  pg_catalog.format('%I.%I', n.nspname, c.relname) as name
 from pg_catalog.pg_stat_progress_analyze p
 join pg_catalog.pg_stat_activity a on a.pid = p.pid
 join pg_catalog.pg_class c on c.oid = p.relid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where a.backend_type = 'autovacuum worker' and n.nspname ~ ${IS_TENANT}
-  and a.xact_start < pg_catalog.clock_timestamp() - $1 * interval '1 millisecond'
-  and pg_catalog.pg_terminate_backend(p.pid, 5000)`;
+  and a.xact_start < pg_catalog.clock_timestamp() - $1 * interval '1 millisecond')
+select tenant as "tenantId", name as "table" from found
+where pg_catalog.pg_terminate_backend(pid, 5000)`;
 
 function sparing({ tenantId, table }: Runaway): string {
   return [

@@ -85,7 +85,10 @@ test(
   "a worker that comes to no end is ended, and comes to that table no more",
   async () => {
     const tenant = await keepsWorkersBusy();
+    const before = await workerPids();
     expect(await endRunaways(walled.root)).toEqual([]);
+    // Who has just begun goes on.
+    expect(await workerPids()).toEqual(before);
     const table = `${tenant.tenantId}.t`;
     await expect
       .poll(() => endRunaways(walled.root, 100), { timeout: 10_000 })
