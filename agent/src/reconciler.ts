@@ -20,7 +20,6 @@ import {
 } from "./status.ts";
 import { type StepPorts, StepTaker } from "./step-taker.ts";
 import type { TenantKeeper } from "./tenant-keeper.ts";
-import { untilLeft } from "./until-left.ts";
 import type { WarmInstance } from "./warm-instances.ts";
 
 export interface ReconcilerPorts {
@@ -276,7 +275,7 @@ export class HostReconciler {
         return this.#startingGate.pass(take, importance);
       case "stop_instance":
         // Whoever waits for sessions to leave keeps nobody from starting.
-        return untilLeft(step, this.#ports).then(() => this.#startingGate.pass(take, importance));
+        return step.restarts ? take() : this.#startingGate.pass(take, importance);
       case "change_tables":
       case "ensure_tenant":
       case "suspend_tenant":

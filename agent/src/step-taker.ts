@@ -65,7 +65,7 @@ export class StepTaker {
         return this.#changeTables(step);
       case "stop_instance":
         await tenants.leave(step.instance);
-        await driver.stop(step.instance.id, "fast");
+        await driver.stop(step.instance.id, step.restarts ? "smart" : "fast");
         return state.stopped(step.instance.id);
       case "destroy_instance":
         this.#fresh.delete(step.id);

@@ -47,9 +47,6 @@ export interface TenantKeeper {
   /** Ends workers of the server that a tenant's functions keep from coming to an end. */
   endRunaways(instance: RunningInstance): Promise<readonly Runaway[]>;
 
-  /** How many sessions tenants have in the instance. */
-  countSessions(instance: RunningInstance): Promise<number>;
-
   /** Cancels what tenants are writing. */
   cancelWrites(instance: RunningInstance): Promise<void>;
 
@@ -87,6 +84,6 @@ export interface TenantKeeper {
   /** Removes all that the instance holds of a tenant. */
   drop(instance: RunningInstance, tenantId: TenantId): Promise<void>;
 
-  /** Lets go of an instance that stops or is gone. */
+  /** Lets go of an instance that stops or is gone: nothing else may be asked of it then. */
   leave(instance: RunningInstance): Promise<void>;
 }

@@ -1,11 +1,10 @@
-import { type InstanceId, messageOf, type TenantId } from "@aerodb/model";
+import { Fault, type InstanceId, messageOf, type TenantId } from "@aerodb/model";
 import {
   type AskedTenant,
   applySharedTables,
   backendPidOf,
   type ChangeRefusal,
   cancelWrites,
-  countTenantSessions,
   dropTenant,
   endRunaways,
   ensureTenant,
@@ -70,6 +69,8 @@ export interface TenantsOptions {
 export class TenantsInInstances implements TenantKeeper {
   readonly #options: TenantsOptions;
   readonly #pools = new Map<InstanceId, OpenPool>();
+  /** Servers in which nobody is to open a session again: they stop, or are gone. */
+  readonly #left = new WeakSet<RunningInstance>();
 
   constructor(options: TenantsOptions) {
     this.#options = options;
@@ -163,10 +164,6 @@ export class TenantsInInstances implements TenantKeeper {
     return this.#open(instance).pool.use((session) => endRunaways(session));
   }
 
-  countSessions(instance: RunningInstance): Promise<number> {
-    return this.#open(instance).pool.use((session) => countTenantSessions(session));
-  }
-
   cancelWrites(instance: RunningInstance): Promise<void> {
     return this.#open(instance).pool.use((session) => cancelWrites(session));
   }
@@ -176,6 +173,7 @@ export class TenantsInInstances implements TenantKeeper {
   }
 
   async leave(instance: RunningInstance): Promise<void> {
+    this.#left.add(instance);
     const open = this.#pools.get(instance.id);
     if (open?.instance !== instance) return;
     this.#pools.delete(instance.id);
@@ -233,6 +231,7 @@ export class TenantsInInstances implements TenantKeeper {
   #open(instance: RunningInstance): OpenPool {
     const before = this.#pools.get(instance.id);
     if (before?.instance === instance) return before;
+    if (this.#left.has(instance)) throw new Fault("UNAVAILABLE", "The instance is being stopped.");
     if (before !== undefined) closePools(before);
     const { password, keep } = this.#options;
     const place = { socketDirectory: instance.socketDirectory, password };

@@ -1,4 +1,5 @@
 import type { InstanceId } from "@aerodb/model";
+import type { StopMode } from "@aerodb/postgres";
 import type { AppliedSpec, InstanceSpec } from "../instance-spec.ts";
 
 /** A server that accepts connections. It survives the agent. */
@@ -20,8 +21,6 @@ export interface FoundInstance {
   readonly id: InstanceId;
   readonly running?: RunningInstance | undefined;
 }
-
-export type StopMode = "fast" | "immediate";
 
 /**
  * What a server and all its processes used since it came up. A counter that the host does not keep
@@ -113,7 +112,8 @@ export interface InstanceDriver {
 
   /**
    * Stops the server and keeps its data. Resolves at once when nothing runs. A server that does not
-   * heed is stopped less gently, so that it is down by the deadline.
+   * heed is stopped less gently, so that it is down by the deadline; with `smart` that begins when
+   * sessions have left, or `SESSIONS_LEAVE_MS` were over.
    */
   stop(id: InstanceId, mode: StopMode, deadlineMs?: number): Promise<void>;
 

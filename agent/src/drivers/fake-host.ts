@@ -233,11 +233,6 @@ export class FakeHost implements InstanceDriver, TenantKeeper {
     return [];
   }
 
-  async countSessions(instance: RunningInstance): Promise<number> {
-    this.#serving(instance);
-    return 0;
-  }
-
   async cancelWrites(instance: RunningInstance): Promise<void> {
     this.#serving(instance);
   }

@@ -44,6 +44,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
   /** What it was told of settings at its start. */
   readonly #greeting: Buffer;
   readonly traffic: ConnectionTraffic;
+  endedBecause: string | undefined;
   readonly #settings: Map<string, string>;
   readonly #frames = new Frames(this);
   readonly #statements: ClientStatements;
@@ -303,6 +304,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
   }
 
   #fail(report: ServerReport): void {
+    this.endedBecause = report.message;
     this.#tell(report);
     this.#leave();
   }

@@ -56,7 +56,9 @@ export class Connections {
     this.#open.add(open);
     void relay.ended.then(() => {
       this.#open.delete(open);
-      this.#logger.info(lineOf(open), "a connection ended");
+      const because = relay.endedBecause;
+      const line = because === undefined ? lineOf(open) : { ...lineOf(open), because };
+      this.#logger.info(line, "a connection ended");
     });
   }
 

@@ -20,6 +20,8 @@ export interface Relay {
   /** Whether it waits for its instance to be back. */
   readonly parked: boolean;
   readonly traffic: ConnectionTraffic;
+  /** Why the gateway has ended it; undefined when it has not. */
+  readonly endedBecause: string | undefined;
   /** Ends the session, with a reason when the client is at a point where it can read one. */
   end(report: ServerReport): void;
   /** Ends it with a reason at the first moment at which no transaction is open. */
@@ -54,6 +56,7 @@ export class DirectRelay implements Relay, FrameReader {
   readonly ended: Promise<void>;
   readonly traffic: ConnectionTraffic;
   readonly asked: Asked;
+  endedBecause: string | undefined;
   readonly #ended = Promise.withResolvers<void>();
   readonly #client: Socket;
   readonly #questions: Frames;
@@ -170,6 +173,7 @@ export class DirectRelay implements Relay, FrameReader {
       this.#questions.push(chunk);
     } catch {
       // What follows cannot be told apart any more. Within a message no other can be said.
+      this.endedBecause = NO_SUCH_LENGTH.message;
       if (this.#answers.whole) this.#writeReport(NO_SUCH_LENGTH);
       this.#leave();
     }
@@ -189,6 +193,7 @@ export class DirectRelay implements Relay, FrameReader {
   }
 
   end(report: ServerReport): void {
+    this.endedBecause = report.message;
     if (this.idle) this.#writeReport(report);
     this.#leave();
   }

@@ -24,7 +24,12 @@ export * from "./names.ts";
 export * from "./owner.ts";
 export { poolLogin, poolPassword } from "./pool-login.ts";
 export * from "./pooled-request.ts";
-export { findPostmaster, type Postmaster, type StopMode } from "./postmaster.ts";
+export {
+  findPostmaster,
+  type Postmaster,
+  SESSIONS_LEAVE_MS,
+  type StopMode,
+} from "./postmaster.ts";
 export type { Enclosure, PostmasterSettings } from "./postmaster-launch.ts";
 export * from "./postmaster-probe.ts";
 export type { PostmasterTraces } from "./postmaster-search.ts";
@@ -56,7 +61,6 @@ export * from "./template.ts";
 export * from "./tenant-drift.ts";
 export * from "./tenant-drop.ts";
 export * from "./tenant-role.ts";
-export { countTenantSessions } from "./tenant-sessions.ts";
 export * from "./tenant-settings.ts";
 export * from "./tenant-suspend.ts";
 export * from "./tenant-writes.ts";

@@ -12,7 +12,8 @@ import {
   signalProcess,
 } from "./process-identity.ts";
 
-export type StopMode = "fast" | "immediate";
+/** `smart` lets sessions end by themselves first, for a while, and lets nobody in meanwhile. */
+export type StopMode = "smart" | "fast" | "immediate";
 
 /** A running server. It survives this process. */
 export interface Postmaster {
@@ -22,12 +23,15 @@ export interface Postmaster {
   readonly exited: Promise<void>;
   /**
    * Resolves once it is gone, at once when it is already. What does not heed `fast` is told
-   * `immediate`, then killed; throws OPERATION_TIMED_OUT when even that does not end it.
+   * `immediate`, then killed; throws OPERATION_TIMED_OUT when even that does not end it. The
+   * deadline begins when sessions have left, or have been waited for long enough.
    */
   stop(mode: StopMode, options?: { readonly deadlineMs?: number }): Promise<void>;
 }
 
 const STOP_DEADLINE_MS = 30_000;
+/** How long `smart` waits: what a transaction has to end in. */
+export const SESSIONS_LEAVE_MS = 10_000;
 /** How often to look whether a process that is not our child has ended. */
 const WATCH_MS = 500;
 /** Every so many looks read what the kernel says of it; the others ask for no more than its pid. */
@@ -61,11 +65,17 @@ export function adopt(
   };
 }
 
-/** What the signals mean to a postmaster, gentlest first. */
+/** What has a postmaster wait for its sessions. */
+const SMART = "SIGTERM";
+/** What the other signals mean to it, gentlest first. */
 const SIGNALS = ["SIGINT", "SIGQUIT", "SIGKILL"] as const;
 
 async function stop(identity: ProcessIdentity, mode: StopMode, deadlineMs: number): Promise<void> {
-  const signals = mode === "fast" ? SIGNALS : SIGNALS.slice(1);
+  if (mode === "smart") {
+    await signalProcess(identity, SMART);
+    if (await isGoneWithin(identity, SESSIONS_LEAVE_MS)) return;
+  }
+  const signals = mode === "immediate" ? SIGNALS.slice(1) : SIGNALS;
   // The gentle way gets half of the time: a shutdown checkpoint may have much to write.
   const patience = signals.map((_, at) => deadlineMs / 2 ** Math.min(at + 1, signals.length - 1));
   for (const [at, signal] of signals.entries()) {

@@ -5,7 +5,7 @@
 import { Fault, type TenantId } from "@aerodb/model";
 import { monotonicMs, sleep } from "@aerodb/runtime";
 import { type Client, DatabaseError } from "pg";
-import { databaseFault, wasChangedAtOnce } from "./database-fault.ts";
+import { wasChangedAtOnce } from "./database-fault.ts";
 import { quoteIdentifier } from "./identifier.ts";
 
 const PAUSE_MS = 10;
@@ -16,19 +16,6 @@ const LOCK_NOT_AVAILABLE = "55P03";
  * How long a session may take from being let in to being seen. Strangers at the door take longer.
  */
 const UNSEEN_MS = 500;
-
-/** How many sessions tenants have in the instance. */
-export async function countTenantSessions(client: Client): Promise<number> {
-  try {
-    const { rows } = await client.query<{ readonly count: number }>(
-      `select pg_catalog.count(*)::pg_catalog.int4 as count from pg_catalog.pg_stat_activity
-        where pg_catalog.starts_with(usename::pg_catalog.text, 'ten_')`,
-    );
-    return rows[0]?.count ?? 0;
-  } catch (error) {
-    throw databaseFault(error, "count the sessions of its tenants");
-  }
-}
 
 export async function findRole(client: Client, tenantId: TenantId): Promise<number | undefined> {
   const text = "select oid from pg_catalog.pg_roles where rolname = $1";

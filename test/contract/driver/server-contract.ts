@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { messageOf } from "@aerodb/model";
 import { canChangeOwner } from "@aerodb/postgres";
 import { sleep } from "@aerodb/runtime";
 import { expect, test } from "vitest";
@@ -77,6 +78,25 @@ function ending(host: Given): void {
     expect(await readFile(host().place(spec).log, "utf8")).toContain(
       "database system is shut down",
     );
+  });
+
+  test("a smart stop lets nobody in, and those who are inside go on until they leave", async () => {
+    const driver = await host().next();
+    const spec = sampleSpec();
+    await driver.make(spec, signal);
+    const running = await driver.start(spec, signal);
+    const session = await host().connect(running);
+    await session.query("begin");
+    const stopping = driver.stop(spec.id, "smart");
+    const stranger = () => host().ask(running, "select 1").then(String, messageOf);
+    await expect.poll(stranger).toContain("shutting down");
+    await session.query("create table public.late as select 1 as one");
+    await session.query("commit");
+    await session.end();
+    await stopping;
+    await running.exited;
+    const again = await driver.start(spec, signal);
+    expect(await host().ask(again, "select one from public.late")).toEqual([1]);
   });
 
   test("a server that heeds nothing is down by the deadline", async () => {

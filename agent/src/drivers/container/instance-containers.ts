@@ -1,9 +1,9 @@
 /** The containers of one agent's instances, as Docker knows them. */
 import { createHash } from "node:crypto";
 import { Fault, type InstanceId, isId } from "@aerodb/model";
+import { SESSIONS_LEAVE_MS, type StopMode } from "@aerodb/postgres";
 import type Docker from "dockerode";
 import type { InstanceSpec } from "../../instance-spec.ts";
-import type { StopMode } from "../driver.ts";
 import {
   AGENT_LABEL,
   type ContainerPlan,
@@ -33,7 +33,9 @@ export interface RunningContainer {
 const ALREADY = 304;
 const NOT_FOUND = 404;
 const CONFLICT = 409;
-/** What the signals mean to a server, gentlest first. */
+/** What has a server wait for its sessions. */
+const SMART = "SIGTERM";
+/** What the other signals mean to it, gentlest first. */
 const SIGNALS = ["SIGINT", "SIGQUIT", "SIGKILL"] as const;
 
 export class InstanceContainers {
@@ -111,13 +113,15 @@ export class InstanceContainers {
     const container = this.#docker.getContainer(containerId);
     const ended = container.wait();
     ended.catch(() => undefined);
-    const signals = mode === "fast" ? SIGNALS : SIGNALS.slice(1);
-    for (const [at, signal] of signals.entries()) {
-      // The gentle way gets half of the time: a shutdown checkpoint may have much to write.
-      const patienceMs = deadlineMs / 2 ** Math.min(at + 1, signals.length - 1);
+    const signals = mode === "immediate" ? SIGNALS.slice(1) : SIGNALS;
+    // The gentle way gets half of the time: a shutdown checkpoint may have much to write.
+    const patience = signals.map((_, at) => deadlineMs / 2 ** Math.min(at + 1, signals.length - 1));
+    const tries = signals.map((signal, at) => ({ signal, ms: patience[at] ?? 0 }));
+    const gentlest = mode === "smart" ? [{ signal: SMART, ms: SESSIONS_LEAVE_MS }] : [];
+    for (const { signal, ms } of [...gentlest, ...tries]) {
       const killing = ask("end a server", container.kill({ signal }));
       await unless([NOT_FOUND, CONFLICT], killing);
-      if (await isOverWithin(ended, patienceMs)) return;
+      if (await isOverWithin(ended, ms)) return;
     }
     const sentence = `Waited ${deadlineMs} ms for the server in ${containerId} to end.`;
     throw new Fault("OPERATION_TIMED_OUT", sentence);

@@ -7,6 +7,7 @@ import {
   findPostmaster,
   type Postmaster,
   readSystemIdentifier,
+  type StopMode,
   startPostmaster,
 } from "@aerodb/postgres";
 import { failpoint, type Logger } from "@aerodb/runtime";
@@ -25,7 +26,6 @@ import {
   type LogPart,
   type ResourceUsage,
   type RunningInstance,
-  type StopMode,
   type Survey,
   UNKNOWN_USAGE,
 } from "../driver.ts";
