@@ -1,5 +1,4 @@
 import type { InstanceId } from "@aerodb/model";
-import type { StopMode } from "@aerodb/postgres";
 import type { AppliedSpec, InstanceSpec } from "../instance-spec.ts";
 
 /** A server that accepts connections. It survives the agent. */
@@ -21,6 +20,9 @@ export interface FoundInstance {
   readonly id: InstanceId;
   readonly running?: RunningInstance | undefined;
 }
+
+/** `smart` lets sessions end by themselves first, for a while, and lets nobody in meanwhile. */
+export type StopMode = "smart" | "fast" | "immediate";
 
 /**
  * What a server and all its processes used since it came up. A counter that the host does not keep

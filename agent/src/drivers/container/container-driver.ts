@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import type { InstanceId } from "@aerodb/model";
-import { readSystemIdentifier, type StopMode } from "@aerodb/postgres";
+import { readSystemIdentifier } from "@aerodb/postgres";
 import { failpoint, type Logger } from "@aerodb/runtime";
 import type Docker from "dockerode";
 import type { InstanceSpec } from "../../instance-spec.ts";
@@ -21,6 +21,7 @@ import type {
   LogPart,
   ResourceUsage,
   RunningInstance,
+  StopMode,
   Survey,
 } from "../driver.ts";
 import { takeSurvey } from "../survey.ts";

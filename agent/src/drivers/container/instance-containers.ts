@@ -1,9 +1,10 @@
 /** The containers of one agent's instances, as Docker knows them. */
 import { createHash } from "node:crypto";
 import { Fault, type InstanceId, isId } from "@aerodb/model";
-import { SESSIONS_LEAVE_MS, type StopMode } from "@aerodb/postgres";
+import { SESSIONS_LEAVE_MS } from "@aerodb/postgres";
 import type Docker from "dockerode";
 import type { InstanceSpec } from "../../instance-spec.ts";
+import type { StopMode } from "../driver.ts";
 import {
   AGENT_LABEL,
   type ContainerPlan,

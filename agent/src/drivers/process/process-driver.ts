@@ -7,7 +7,6 @@ import {
   findPostmaster,
   type Postmaster,
   readSystemIdentifier,
-  type StopMode,
   startPostmaster,
 } from "@aerodb/postgres";
 import { failpoint, type Logger } from "@aerodb/runtime";
@@ -26,6 +25,7 @@ import {
   type LogPart,
   type ResourceUsage,
   type RunningInstance,
+  type StopMode,
   type Survey,
   UNKNOWN_USAGE,
 } from "../driver.ts";
