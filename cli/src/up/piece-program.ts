@@ -10,11 +10,14 @@ export function scriptOf(piece: PieceKind): string {
 
 /**
  * How Node runs a piece. New objects get little room before they are swept: an idle piece then
- * holds three quarters of the memory, and requests take as long as before.
+ * holds three quarters of the memory, and requests take as long as before. What TLS holds outside
+ * of the heap is weighed with all the rest: else the engine believes itself short of memory, and
+ * sweeps all of it several times a second (decision 31).
  */
 export const PIECE_FLAGS: readonly string[] = [
   "--disable-warning=ExperimentalWarning",
   "--max-semi-space-size=2",
+  "--external-memory-accounted-in-global-limit",
 ];
 
 /** Where Node keeps what it compiled, for the next start: with the code, for all homes. */
