@@ -56,7 +56,9 @@ const schema = z.object({
   handshakeDeadlineMs: z.coerce.number().int().min(100).max(60_000).default(10_000),
   /** How long a client may rest outside of a transaction; 0: for ever. */
   idleTimeoutMs: z.coerce.number().int().min(0).max(604_800_000).default(0),
-  /** How long transactions may go on when the gateway is stopped. */
+  /** How long clients may stay as if nothing were when the gateway is stopped. */
+  waitForClientsMs: z.coerce.number().int().min(0).max(86_400_000).default(0),
+  /** How long transactions may go on after that. */
   drainMs: z.coerce.number().int().min(0).max(3_600_000).default(500),
   /** Of one address: connections that have not logged in, and new ones in a second; 0: any. */
   halfOpenPerSource: bound.default(256),

@@ -81,6 +81,38 @@ test.each(["pgPort", "pgPooledPort"] as const)(
   },
 );
 
+test("clients that are waited for notice nothing, and the last to leave ends the wait", async () => {
+  const gateway = await start({ waitForClientsMs: 120_000, drainMs: 0 });
+  const ports = [gateway.pgPort, gateway.pgPooledPort];
+  const clients = await Promise.all(ports.map((port) => connectTo(port, acme)));
+  const stopped = stop(gateway);
+  await expect
+    .poll(() => connectTo(gateway.pgPooledPort, acme).catch(({ code }) => code))
+    .toBe("ECONNREFUSED");
+  for (const client of clients) {
+    await client.query({ name: "one", text: "select 1 as one" });
+    await sleep(100);
+    const { rows } = await client.query({ name: "one", text: "select 1 as one" });
+    expect(rows).toEqual([{ one: 1 }]);
+    await client.end();
+  }
+  await stopped;
+});
+
+test("after the wait clients are told to leave", async () => {
+  const gateway = await start({ waitForClientsMs: 300, drainMs: 60_000 });
+  const clients = [
+    await connectTo(gateway.pgPort, acme),
+    await connectTo(gateway.pgPooledPort, acme),
+  ];
+  for (const client of clients) await client.query("select 1");
+  const ends = clients.map(errorOf);
+  const stopped = stop(gateway);
+  expect((await clients[1]?.query("select 1 as one"))?.rows).toEqual([{ one: 1 }]);
+  for (const end of ends) expect(await end).toMatchObject(SHUTS_DOWN);
+  await stopped;
+});
+
 test("who is on the way in may ask once before it is ended", async () => {
   const gateway = await start({ drainMs: 60_000 });
   const socket = connectRaw(gateway.pgPort);

@@ -36,7 +36,8 @@ const ROUTES_MS = 5_000;
 const FIRST_ROUTES_MS = 30_000;
 const ROUTES_STEP_MS = 25;
 
-const DRAINS = "The gateway is being stopped: it takes no connections, and lets transactions end.";
+const DRAINS =
+  "The gateway is being stopped: it takes no connections, and lets those end that it has.";
 const LAST_TABLE =
   "The gateway does not hear from control where tenants are: it serves by the table that it has.";
 const NO_TABLE = "The gateway has not heard from control yet where tenants are.";
@@ -204,6 +205,8 @@ async function openPorts(configuration: GatewayConfiguration, parts: PortParts):
   const pooled = await listen("pg-pooled", configuration.pgPooledPort, inTurn);
   const closeAdmin = await openAdminSocket({ ...parts, home, connections, cancels });
   const closePorts = async () => {
+    const { waitForClientsMs } = configuration;
+    await Promise.all([postgres, pooled].map((each) => each.waitForClients(waitForClientsMs)));
     pools.drain();
     await Promise.all([postgres.close(), pooled.close()]);
     pools.close();

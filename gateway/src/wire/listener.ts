@@ -27,6 +27,8 @@ export interface ListenerSettings extends SessionSettings {
 export interface PostgresListener {
   readonly port: number;
   readonly accepting: boolean;
+  /** Accepts no more, and lets who is inside leave by themselves for so long. */
+  waitForClients(mostMs: number): Promise<void>;
   /**
    * Accepts no more, ends each session when it is outside of a transaction, and those that are not
    * when their time is over.
@@ -64,15 +66,23 @@ export async function listenForPostgres(settings: ListenerSettings): Promise<Pos
     void doors.admit(socket);
   });
   const port = await listen(server, settings);
+  let closed: Promise<unknown> | undefined;
+  async function shut(): Promise<void> {
+    // What the kernel has accepted and we have not is lost: to a port that is shared people come.
+    if (settings.sharesPort) await doors.untilQuiet();
+    closed = new Promise((resolve) => server.close(resolve));
+  }
   return {
     port,
     get accepting() {
       return server.listening;
     },
+    async waitForClients(mostMs) {
+      await shut();
+      await doors.untilEmpty(mostMs);
+    },
     async close() {
-      // What the kernel has accepted and we have not is lost: to a port that is shared people come.
-      if (settings.sharesPort) await doors.untilQuiet();
-      const closed = new Promise((resolve) => server.close(resolve));
+      if (closed === undefined) await shut();
       await doors.close();
       await closed;
     },
@@ -147,12 +157,17 @@ class Doors {
     }
   }
 
-  async close(): Promise<void> {
-    const deadline = monotonicMs() + this.#settings.drainMs;
+  /** Resolves when nobody is inside, or after so long. */
+  async untilEmpty(mostMs: number, meanwhile: () => void = () => undefined): Promise<void> {
+    const deadline = monotonicMs() + mostMs;
     while (this.#sessions.size + this.#strangers.size > 0 && monotonicMs() < deadline) {
-      this.#askToLeave();
+      meanwhile();
       await sleep(DRAIN_STEP_MS);
     }
+  }
+
+  async close(): Promise<void> {
+    await this.untilEmpty(this.#settings.drainMs, () => this.#askToLeave());
     for (const ending of this.#strangers.values()) ending.abort();
     const sessions = [...this.#sessions.keys()];
     const { logger } = this.#settings;
