@@ -52,8 +52,9 @@ const schema = z.object({
   tlsKey: z.string().optional(),
   /** How long a connection waits for an instance that is down. */
   wakeDeadlineMs: z.coerce.number().int().min(100).max(300_000).default(10_000),
-  /** How long a Postgres client may take to say who it is. */
+  /** How long a Postgres client may take to say who it is, and then to prove it. */
   handshakeDeadlineMs: z.coerce.number().int().min(100).max(60_000).default(10_000),
+  authenticationDeadlineMs: z.coerce.number().int().min(100).max(600_000).default(60_000),
   /** How long a client may rest outside of a transaction; 0: for ever. */
   idleTimeoutMs: z.coerce.number().int().min(0).max(604_800_000).default(0),
   /** How long clients may stay as if nothing were when the gateway is stopped. */

@@ -191,6 +191,7 @@ async function openPorts(configuration: GatewayConfiguration, parts: PortParts):
     baseDomain: configuration.baseDomain,
     mockSecret: mockSecret(home),
     handshakeDeadlineMs: configuration.handshakeDeadlineMs,
+    authenticationDeadlineMs: configuration.authenticationDeadlineMs,
     drainMs: configuration.drainMs,
     ...{ sessions: new TenantSessions(routes), limits: new Limits(configuration) },
     ...{ cancels, connections, sharesPort: siblings !== undefined },

@@ -337,7 +337,7 @@ export class ThrowawayPlatform {
       listenAddress: "127.0.0.1",
       baseDomain: "localhost",
       wakeDeadlineMs: 10_000,
-      handshakeDeadlineMs: 1_000,
+      ...{ handshakeDeadlineMs: 1_000, authenticationDeadlineMs: 10_000 },
       logLevel: "silent",
       failpoints: "",
       ...changes,

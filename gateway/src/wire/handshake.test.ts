@@ -16,7 +16,10 @@ beforeAll(async () => {
   platform = await ThrowawayPlatform.start();
   acme = await platform.instance.addTenant("acme");
   platform.control.whole = platform.tableOf([acme], { generation: 5n });
-  gateway = await platform.startGateway({ handshakeDeadlineMs: 300 });
+  gateway = await platform.startGateway({
+    handshakeDeadlineMs: 300,
+    authenticationDeadlineMs: 600,
+  });
   await platform.followed(5n);
 });
 afterAll(() => platform.remove());
@@ -99,6 +102,15 @@ test.each(["in the clear", "in the midst of a packet", "over TLS"])(
     expect(said).toContain("canceling authentication due to timeout");
   },
 );
+
+test("who does not prove in time who it is, is told so", async () => {
+  const socket = connectRaw(gateway.pgPort);
+  const parameters = Object.entries({ user: "somebody", database: "acme" });
+  socket.write(encodeStartupMessage({ minor: 0, parameters }));
+  const said = (await everything(socket)).toString("latin1");
+  expect(said).toContain("SCRAM-SHA-256");
+  expect(said).toContain("C57014");
+});
 
 test("who is late in the midst of TLS is not told what would be no part of it", async () => {
   const socket = connectRaw(gateway.pgPort);

@@ -30,6 +30,12 @@ export type Opening =
 const TLS_RECORD = 0x16;
 const ALPN = "postgresql";
 const NOTHING = Buffer.alloc(0);
+/** What Postgres itself says, whichever step it was. */
+export const TOO_LATE: ServerReport = {
+  severity: "FATAL",
+  sqlState: "57014",
+  message: "canceling authentication due to timeout",
+};
 type Step = Opening | { readonly kind: "more"; readonly next: Negotiation };
 
 interface Negotiation {
@@ -110,7 +116,7 @@ async function readOn(state: Negotiation, { ending, isOver }: Patience): Promise
     return { kind: "more", next: { ...state, bytes: joined } };
   } catch (error) {
     if (!isOver()) throw error;
-    return refuse(stream, "57014", "canceling authentication due to timeout");
+    return { kind: "refused", stream, report: TOO_LATE };
   }
 }
 

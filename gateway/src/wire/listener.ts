@@ -18,10 +18,6 @@ export interface ListenerSettings extends SessionSettings {
   readonly drainMs: number;
   /** What a connection is secured with that comes now. */
   readonly tls: Pick<ServerTls, "shown">;
-  /**
-   * How long a client may take until its session is open. A minute when left out, as in Postgres.
-   */
-  readonly authenticationDeadlineMs?: number;
 }
 
 export interface PostgresListener {
@@ -36,7 +32,8 @@ export interface PostgresListener {
   close(): Promise<void>;
 }
 
-const AUTHENTICATION_DEADLINE_MS = 60_000;
+/** Until a session is open, whatever happens: more than each step of the way may take. */
+const OPENING_DEADLINE_MS = 1_800_000;
 const KEEP_ALIVE_MS = 60_000;
 /** Connections that have not said yet, or not proven, who they are. */
 const MOST_STRANGERS = 2_000;
@@ -118,8 +115,7 @@ class Doors {
     }
     const leave = limits.enter(address);
     const ending = new AbortController();
-    const deadlineMs = this.#settings.authenticationDeadlineMs ?? AUTHENTICATION_DEADLINE_MS;
-    const cancel = after(deadlineMs, () => ending.abort());
+    const cancel = after(OPENING_DEADLINE_MS, () => ending.abort());
     this.#strangers.set(socket, ending);
     // A client that leaves while its instance wakes is not waited for.
     socket.once("close", () => ending.abort());

@@ -21,7 +21,7 @@ import type { CancelRequests } from "./cancel-requests.ts";
 import type { ConnectionFacts, Connections } from "./connections.ts";
 import { withDeadline } from "./deadline.ts";
 import { type Ask, destinationOf } from "./destination.ts";
-import { type Opening, shakeHands } from "./handshake.ts";
+import { type Opening, shakeHands, TOO_LATE } from "./handshake.ts";
 import type { Limits } from "./limits.ts";
 import { READY_FOR_QUERY } from "./messages.ts";
 import type { Peer } from "./peer.ts";
@@ -37,8 +37,9 @@ export interface SessionSettings {
   readonly cancels: CancelRequests;
   readonly baseDomain: string;
   readonly mockSecret: Uint8Array;
-  /** How long a client may take to say who it is. */
+  /** How long a client may take to say who it is, and then to prove it. */
   readonly handshakeDeadlineMs: number;
+  readonly authenticationDeadlineMs: number;
   readonly limits: Limits;
   readonly connections: Connections;
   /** What the port is called. */
@@ -117,7 +118,19 @@ async function start(
   client.reader.push(opening.rest);
   const { mockSecret } = settings;
   const claim = { client, user, database, route: find(), endPoint, mockSecret };
-  const proof = await authenticate(claim, signal);
+  const proof = await withDeadline(
+    settings.authenticationDeadlineMs,
+    signal,
+    async (ending, isOver) => {
+      try {
+        return await authenticate(claim, ending);
+      } catch (error) {
+        if (!isOver()) throw error;
+        stream.end(encodeErrorResponse(TOO_LATE));
+        return "refused";
+      }
+    },
+  );
   if (proof === undefined) return undefined;
   if (proof === "refused") {
     countRefused();
