@@ -7,7 +7,7 @@ import { monotonicMs, sleep } from "@aerodb/runtime";
 export async function until<Value>(
   expecting: string,
   look: () => Value | undefined | false | Promise<Value | undefined | false>,
-  ms = 15_000,
+  ms = 30_000,
 ): Promise<Value> {
   const deadline = monotonicMs() + ms;
   let last: unknown;
