@@ -8,8 +8,8 @@ import {
   holds,
   isProven,
   type JudgedRule,
-  type KnownBefore,
   PROOF_ENDS,
+  type ProofManner,
   rulesOfInstance,
   type TenantProof,
 } from "@aerodb/postgres";
@@ -154,7 +154,7 @@ export class IsolationWatch {
     const proofs = before.then(() => {
       this.#waiting.delete(running);
       return this.#prove(running, tenants, {
-        known: { instance: this.#knownOf(running), fresh: true },
+        manner: { instance: this.#knownOf(running), fresh: true },
       });
     });
     const admission = { tenants, proofs };
@@ -212,7 +212,7 @@ export class IsolationWatch {
     if (!this.#isDue(running, mark, asked)) return false;
 
     const startedMs = monotonicMs();
-    await this.#prove(running, asked);
+    await this.#prove(running, asked, { manner: { gently: true } });
     const atMs = monotonicMs();
     this.#rounds.set(running, { mark, atMs, tookMs: atMs - startedMs });
     return true;
@@ -234,15 +234,15 @@ export class IsolationWatch {
   async #prove(
     running: RunningInstance,
     asked: readonly DesiredTenant[],
-    before: { readonly known?: KnownBefore; readonly healed?: readonly string[] } = {},
+    before: { readonly manner?: ProofManner; readonly healed?: readonly string[] } = {},
   ): Promise<readonly KeptProof[]> {
-    const { known, healed: alreadyHealed = [] } = before;
+    const { manner, healed: alreadyHealed = [] } = before;
     const startedAt = now();
-    const first = await this.#ports.tenants.prove(running, asked, known);
+    const first = await this.#ports.tenants.prove(running, asked, manner);
     const mended = await this.#mendInstance(running, asked, { found: first, provenAt: startedAt });
     const { found, provenAt, healed: healedOfInstance } = mended;
     const ofInstance = rulesOfInstance(found[0]?.rules ?? []);
-    if (known?.instance === undefined) this.#remember(running, ofInstance);
+    if (manner?.instance === undefined) this.#remember(running, ofInstance);
     const healed = [...alreadyHealed, ...healedOfInstance];
     const proofs: KeptProof[] = [];
     for (const proof of found) {

@@ -3,8 +3,8 @@ import type {
   AskedTenant,
   ChangeRefusal,
   HeldLocks,
-  KnownBefore,
   ListedTenant,
+  ProofManner,
   Runaway,
   SharedTableChange,
   TenantProof,
@@ -54,7 +54,7 @@ export interface TenantKeeper {
   prove(
     instance: RunningInstance,
     asked: readonly AskedTenant[],
-    known?: KnownBefore,
+    manner?: ProofManner,
   ): Promise<readonly TenantProof[]>;
 
   /** Makes right what can be of what all tenants of an instance stand behind, by broken rules. */

@@ -10,13 +10,13 @@ import {
   ensureTenant,
   ensureWalls,
   type HeldLocks,
-  type KnownBefore,
   type ListedTenant,
   listHeldLocks,
   listTenants,
   mendPlatform,
   mendSharedTables,
   mendTenant,
+  type ProofManner,
   poolLogin,
   proveIsolation,
   type Runaway,
@@ -101,11 +101,11 @@ export class TenantsInInstances implements TenantKeeper {
   async prove(
     instance: RunningInstance,
     asked: readonly AskedTenant[],
-    known?: KnownBefore,
+    manner?: ProofManner,
   ): Promise<readonly TenantProof[]> {
     const pool = await this.#walled(instance);
     const scope = { shared: this.#options.isShared(instance.id), forced: FORCED };
-    return pool.use((session) => proveIsolation(session, scope, asked, known));
+    return pool.use((session) => proveIsolation(session, scope, asked, manner));
   }
 
   async mend(

@@ -1,7 +1,8 @@
-export type { AskedTenant, KnownBefore } from "./catalogue-proof.ts";
+export type { AskedTenant } from "./catalogue-proof.ts";
 export {
   isProven,
   PROOF_ENDS,
+  type ProofManner,
   proveIsolation,
   ruleNamed,
   rulesOfInstance,

@@ -1,3 +1,5 @@
+import type { TenantId } from "@aerodb/model";
+import { newId } from "@aerodb/runtime";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { quoteIdentifier } from "../identifier.ts";
@@ -148,6 +150,27 @@ describe.each([
     expect(await prove(tenant, { fresh: true, instance })).toEqual(await prove(tenant));
     await dropTenant(walled.root, tenant.tenantId);
   });
+
+  test.runIf(scope.shared)(
+    "many are proven in parts, each as by itself, whatever the pace",
+    async () => {
+      const tenants = [await walled.newTenant(), await walled.newTenant()];
+      const strangers = Array.from({ length: 60 }, () => newId("ten"));
+      const [first, last] = tenants.map(({ tenantId }) => tenantId) as [TenantId, TenantId];
+      const asked = [first, ...strangers, last].map((tenantId) => ({ tenantId }));
+      const gentle = await proveIsolation(walled.root, scope, asked, { gently: true });
+      expect(gentle).toEqual(await proveIsolation(walled.root, scope, asked));
+      expect(gentle.map(({ tenantId }) => tenantId)).toEqual(asked.map(({ tenantId }) => tenantId));
+      expect(gentle.map((proof) => broken(proof).includes("role.present"))).toEqual(
+        asked.map(({ tenantId }) => ![first, last].includes(tenantId)),
+      );
+      for (const at of [0, -1]) {
+        const [alone] = await proveIsolation(walled.root, scope, asked.slice(at).slice(0, 1));
+        expect(gentle.at(at)).toEqual(alone);
+      }
+      for (const tenantId of [first, last]) await dropTenant(walled.root, tenantId);
+    },
+  );
 
   test("tables of any name are counted and named", async () => {
     const tenant = await walled.newTenant();

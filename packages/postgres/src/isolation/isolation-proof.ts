@@ -1,5 +1,6 @@
 /** The whole proof of tenants' isolation: what the catalogue says of them, and what they can do. */
 import { Fault, messageOf, type TenantId } from "@aerodb/model";
+import { monotonicMs, sleep } from "@aerodb/runtime";
 import { type Client, DatabaseError } from "pg";
 import { databaseFault } from "../database-fault.ts";
 import { ensureCanary } from "./canary.ts";
@@ -29,6 +30,20 @@ export const PROOF_ENDS = {
   sentence: "The tenant can be proven within an hour.",
 } as const;
 
+export interface ProofManner extends KnownBefore {
+  /**
+   * Whether a proof of many rests between its steps, so that its server has most of the time for
+   * its tenants. It takes longer then.
+   */
+  readonly gently?: boolean;
+}
+
+/** How many are judged at once: nothing rests meanwhile. */
+const AT_ONCE = 50;
+/** What it rests, in times of what a step took, and how long at most for each tenant in it. */
+const RESTS = 4;
+const MOST_REST_MS = 20;
+
 /** Where what a tenant holds, or holds locked, may be what a question failed for. */
 const OF_ONE_TENANT = ["40P01", "53200", "55P03", "57014"];
 
@@ -41,19 +56,38 @@ export async function proveIsolation(
   client: Client,
   scope: ProofScope,
   asked: readonly AskedTenant[],
-  known: KnownBefore = {},
+  { gently = false, ...known }: ProofManner = {},
 ): Promise<readonly TenantProof[]> {
   // Whoever knows the instance made it then.
   if (scope.shared && known.instance === undefined) await ensureCanary(client);
   const major = await majorOf(client);
+  const judged: TenantProof[] = [];
+  let knowing = known;
+  // What is asked of the instance is asked once, and of no tenant as well where there is none.
+  for (let at = 0; at === 0 || at < asked.length; at += AT_ONCE) {
+    const some = asked.slice(at, at + AT_ONCE);
+    const judging = () => judgeAll(client, scope, some, knowing);
+    const found = await (gently ? restingAfter(some.length, judging) : judging());
+    judged.push(...found);
+    knowing = { ...known, instance: known.instance ?? rulesOfInstance(found[0]?.rules ?? []) };
+  }
   const proofs: TenantProof[] = [];
-  for (const found of await judgeAll(client, scope, asked, known)) {
+  for (const found of judged) {
     // Who is not there can try nothing, and was found missing.
     const present = found.rules.every((rule) => rule.id !== "role.present" || holds(rule));
+    const trying = () => withAttempts(client, { ...scope, major }, found);
     if (found.unproven !== undefined || !present) proofs.push(found);
-    else proofs.push(await withAttempts(client, { ...scope, major }, found));
+    else proofs.push(await (gently ? restingAfter(1, trying) : trying()));
   }
   return proofs;
+}
+
+/** Does a step for some tenants, and rests. */
+async function restingAfter<Value>(tenants: number, step: () => Promise<Value>): Promise<Value> {
+  const startedMs = monotonicMs();
+  const value = await step();
+  await sleep(Math.min((monotonicMs() - startedMs) * RESTS, MOST_REST_MS * tenants));
+  return value;
 }
 
 async function withAttempts(
