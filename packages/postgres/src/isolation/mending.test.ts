@@ -49,6 +49,8 @@ test.each([
   ["ownership.inside", "alter view SELF.v owner to OTHER"],
   ["ownership.inside", "alter sequence SELF.s owner to OTHER"],
   ["ownership.inside", "alter function SELF.f() owner to OTHER"],
+  ["ownership.inside", "alter table SELF.t owner to aerodb_tenants"],
+  ["ownership.inside", "alter function SELF.f() owner to aerodb_tenants"],
   ["privilege.schema", "grant usage on schema SELF to OTHER"],
   ["privilege.schema", "grant usage on schema SELF to public"],
   ["privilege.schema", "grant create on schema SELF to SELF with grant option"],
