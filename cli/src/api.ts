@@ -1,6 +1,7 @@
 /** The platform's API as the verbs see it: clients with the key attached, and errors as faults. */
 import { Fault } from "@aerodb/model";
 import { AdmissionService } from "@aerodb/rpc/aerodb/control/v1/admission_service_pb.js";
+import { EventService } from "@aerodb/rpc/aerodb/control/v1/event_service_pb.js";
 import { HostService } from "@aerodb/rpc/aerodb/control/v1/host_service_pb.js";
 import { KeyService } from "@aerodb/rpc/aerodb/control/v1/key_service_pb.js";
 import { MetricService } from "@aerodb/rpc/aerodb/control/v1/metric_service_pb.js";
@@ -38,6 +39,7 @@ export function connectApi(settings: VerbSettings) {
     plans: createClient(PlanService, transport),
     metrics: createClient(MetricService, transport),
     operations: createClient(OperationService, transport),
+    events: createClient(EventService, transport),
     keys: createClient(KeyService, transport),
     sharedTables: createClient(SharedTableService, transport),
   };

@@ -6,6 +6,7 @@ import { EXIT, EXIT_CODES_TEXT, exitCodeOf } from "@aerodb/runtime";
 import { ConnectError } from "@connectrpc/connect";
 import { Command, CommanderError, Option } from "commander";
 import { addDoctor } from "./verbs/doctor.ts";
+import { addEvents } from "./verbs/events.ts";
 import { addFleet } from "./verbs/fleet.ts";
 import { addGateway } from "./verbs/gateway.ts";
 import { addKeys } from "./verbs/keys.ts";
@@ -43,8 +44,9 @@ function createProgram(): Command {
     .showHelpAfterError("(see aerodb --help)")
     .exitOverride()
     .addHelpText("after", EXAMPLES);
-  for (const add of [addUp, addPieces, addTenants, addPsql, addSharedTables, addFleet, addKeys])
+  for (const add of [addUp, addPieces, addTenants, addPsql, addSharedTables, addFleet])
     add(program);
+  for (const add of [addKeys, addEvents]) add(program);
   for (const add of [addGateway, addLogs, addMetrics, addStatus, addDoctor, addVerify, addVersion])
     add(program);
   return program;

@@ -155,6 +155,7 @@ const REST: Readonly<Record<string, Rest>> = {
   ],
   "OperationService/GetOperation": (ask) => ["GET", `operations/${ask.operation_id}`],
   "OperationService/ListOperations": (ask) => ["GET", `operations?${new URLSearchParams(ask)}`],
+  "EventService/ListEvents": (ask) => ["GET", `events?${new URLSearchParams(ask)}`],
   "KeyService/CreateKey": (ask) => ["POST", "keys", ask],
   "KeyService/ListKeys": () => ["GET", "keys"],
   "KeyService/RevokeKey": ({ key_id }) => ["DELETE", `keys/${key_id}`],

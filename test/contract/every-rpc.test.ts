@@ -1,4 +1,5 @@
 import { AdmissionService } from "@aerodb/rpc/aerodb/control/v1/admission_service_pb.js";
+import { EventService } from "@aerodb/rpc/aerodb/control/v1/event_service_pb.js";
 import { HostService } from "@aerodb/rpc/aerodb/control/v1/host_service_pb.js";
 import { KeyService } from "@aerodb/rpc/aerodb/control/v1/key_service_pb.js";
 import { MetricService } from "@aerodb/rpc/aerodb/control/v1/metric_service_pb.js";
@@ -17,8 +18,8 @@ import { PLATFORM_KEY, type ServedControl, serveControl } from "./served-control
 
 const EVERY_RPC = [
   ...[TenantService, PlanService, RegionService, HostService],
-  ...[AdmissionService, MetricService, OperationService, KeyService, SharedTableService],
-  ...[PlatformService],
+  ...[AdmissionService, MetricService, OperationService, EventService, KeyService],
+  ...[SharedTableService, PlatformService],
 ].flatMap(({ name, methods }) => methods.map((method) => `${name}/${method.name}`));
 
 let served: ServedControl;
@@ -259,6 +260,26 @@ describe.each(["Connect", "gRPC", "REST"])("through %s", (name) => {
     expect(operation.steps.length).toBeGreaterThan(0);
     const unknown = await refused("OperationService/GetOperation", { operation_id: "op_x" });
     expectFault(unknown, "NOT_FOUND", "OPERATION_NOT_FOUND");
+  });
+
+  test("events tell what was changed, by whom, and nothing that is secret", async () => {
+    const filter = { subject: tenant.tenant_id, kind: "tenant." };
+    const { events } = await call("EventService/ListEvents", filter);
+    const created = events.at(-1);
+    expect(created).toMatchObject({
+      ...{ kind: "tenant.create", subject: tenant.tenant_id },
+      ...{ event_id: expect.stringMatching(/^evt_\d+$/), at: expect.anything() },
+      ...{ actor: expect.stringMatching(/^key_/), after: expect.objectContaining({}) },
+    });
+    expect(created.request_id).not.toBe("");
+    const first = await call("EventService/ListEvents", { page_size: "1" });
+    const { next_page_token: page_token } = first;
+    const second = await call("EventService/ListEvents", { page_size: "1", page_token });
+    expect(second.events[0].event_id).not.toBe(first.events[0].event_id);
+    const wrong = await refused("EventService/ListEvents", { ...filter, page_token });
+    expectFault(wrong, "INVALID_ARGUMENT", "INVALID_PAGE_TOKEN");
+    const all = await call("EventService/ListEvents", { page_size: "1000" });
+    expect(JSON.stringify(all)).not.toMatch(/SCRAM-SHA-256|adb_(key|join)_|password/);
   });
 
   describeFleetRpcs({ served: () => served, door, call, refused, tenantName });

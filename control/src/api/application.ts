@@ -2,6 +2,7 @@
 
 import type { Control } from "../app/control.ts";
 import { diagnose } from "../app/diagnosis.ts";
+import { listEvents } from "../app/events.ts";
 import { type Agents, openHostQuestions } from "../app/host-questions.ts";
 import { removeHost } from "../app/host-remove.ts";
 import { describeHost, listHosts } from "../app/hosts.ts";
@@ -18,6 +19,7 @@ import { applySharedTables, listSharedTables } from "../app/shared-tables.ts";
 import { sweepOrphans } from "../app/sweep.ts";
 import { openTenants, type Tenants } from "../app/tenants.ts";
 import type { Admission } from "./admission-service.ts";
+import type { Events } from "./event-service.ts";
 import type { Hosts } from "./host-service.ts";
 import type { Isolations } from "./isolation-reports.ts";
 import type { Keys } from "./key-service.ts";
@@ -38,6 +40,7 @@ export interface Application {
   readonly isolation: Isolations;
   readonly metrics: Metrics;
   readonly operations: Operations;
+  readonly events: Events;
   readonly keys: Keys;
   readonly sharedTables: SharedTables;
   checkReadiness(): Promise<Readiness>;
@@ -86,6 +89,7 @@ export function openApplication(control: Control, agents: Agents, signer: Signer
       get: (operationId) => getOperation(control, operationId),
       list: (filter) => listOperations(control, filter),
     },
+    events: { list: (filter) => listEvents(control, filter) },
     keys: {
       create: (caller, ask) => createKey(control, caller, ask),
       list: () => listKeys(control),

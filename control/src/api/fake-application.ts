@@ -14,6 +14,7 @@ import { FaultDetailSchema } from "@aerodb/rpc/aerodb/control/v1/fault_pb.js";
 import { silent } from "@aerodb/runtime";
 import { ConnectError, createRouterTransport, type Transport } from "@connectrpc/connect";
 import { expect } from "vitest";
+import type { Event } from "../app/events.ts";
 import { sampleFacts } from "../app/fake-agent.ts";
 import type { Host } from "../app/hosts.ts";
 import type { IsolationReport } from "../app/isolation.ts";
@@ -93,6 +94,17 @@ const PLAN: Plan = {
   ...{ memoryMiB: 128, cpuMillis: 100, storageMiB: 500, pidsLimit: 0, importance: 100 },
   requiredCapabilities: [],
   basePriceMicroUsd: 0n,
+};
+
+const EVENT: Event = {
+  id: 7n,
+  at: AT,
+  actor: "system",
+  kind: "tenant.create",
+  subject: OWN,
+  before: null,
+  after: { plan: "free" },
+  requestId: "req",
 };
 
 const OPERATION: Operation = {
@@ -189,6 +201,7 @@ export function fakeApi(over: Partial<Application> = {}): ApiOptions {
       get: async () => OPERATION,
       list: async () => ({ operations: [OPERATION], nextPageToken: "" }),
     },
+    events: { list: async () => ({ events: [EVENT], nextPageToken: "" }) },
     keys: {
       create: async () => ({ key: KEY, secret: "adb_key_1_secret" }),
       list: async () => [KEY],

@@ -1,6 +1,7 @@
 /** Everything that control's API serves, and what every call passes through. */
 import { Fault, type TenantId } from "@aerodb/model";
 import { AdmissionService } from "@aerodb/rpc/aerodb/control/v1/admission_service_pb.js";
+import { EventService } from "@aerodb/rpc/aerodb/control/v1/event_service_pb.js";
 import { HostService } from "@aerodb/rpc/aerodb/control/v1/host_service_pb.js";
 import { KeyService } from "@aerodb/rpc/aerodb/control/v1/key_service_pb.js";
 import { MetricService } from "@aerodb/rpc/aerodb/control/v1/metric_service_pb.js";
@@ -22,6 +23,7 @@ import { type FindKey, KeyRing } from "../auth/key-ring.ts";
 import { admissionService } from "./admission-service.ts";
 import type { Application } from "./application.ts";
 import { authentication } from "./authentication.ts";
+import { eventService } from "./event-service.ts";
 import { type HealthState, healthService } from "./health.ts";
 import { hostService } from "./host-service.ts";
 import { keyService } from "./key-service.ts";
@@ -45,6 +47,7 @@ export const PLATFORM_SERVICES = [
   AdmissionService,
   MetricService,
   OperationService,
+  EventService,
   KeyService,
   SharedTableService,
   PlatformService,
@@ -80,6 +83,7 @@ export function apiRoutes(options: ApiOptions): (router: ConnectRouter) => void 
     router.service(AdmissionService, admissionService(application.admission));
     router.service(MetricService, metricService(application.metrics));
     router.service(OperationService, operationService(application.operations));
+    router.service(EventService, eventService(application.events));
     router.service(KeyService, keyService(application.keys));
     router.service(SharedTableService, sharedTableService(application.sharedTables));
     router.service(PlatformService, platformService(application.checkReadiness, desk));

@@ -3,6 +3,7 @@
  * compile, and is refused to everybody besides.
  */
 import { AdmissionService } from "@aerodb/rpc/aerodb/control/v1/admission_service_pb.js";
+import { EventService } from "@aerodb/rpc/aerodb/control/v1/event_service_pb.js";
 import { HostService } from "@aerodb/rpc/aerodb/control/v1/host_service_pb.js";
 import { KeyService } from "@aerodb/rpc/aerodb/control/v1/key_service_pb.js";
 import { MetricService } from "@aerodb/rpc/aerodb/control/v1/metric_service_pb.js";
@@ -64,6 +65,7 @@ const ROWS: ReadonlyMap<string, Row> = new Map([
   }),
   ...rowsOf(MetricService, { getTenantMetrics: READ_OR_OWN, getHostMetrics: READ }),
   ...rowsOf(OperationService, { getOperation: READ, listOperations: READ }),
+  ...rowsOf(EventService, { listEvents: READ }),
   ...rowsOf(KeyService, { createKey: ADMIN, listKeys: READ, revokeKey: ADMIN }),
   // Join checks a join token instead of a key.
   ...rowsOf(PlatformService, { checkReadiness: "public", join: "public" }),

@@ -1,4 +1,5 @@
 import { AdmissionService } from "@aerodb/rpc/aerodb/control/v1/admission_service_pb.js";
+import { EventService } from "@aerodb/rpc/aerodb/control/v1/event_service_pb.js";
 import { HostService } from "@aerodb/rpc/aerodb/control/v1/host_service_pb.js";
 import { KeyService } from "@aerodb/rpc/aerodb/control/v1/key_service_pb.js";
 import { MetricService } from "@aerodb/rpc/aerodb/control/v1/metric_service_pb.js";
@@ -13,6 +14,7 @@ import { TenantService } from "@aerodb/rpc/aerodb/control/v1/tenant_service_pb.j
 export const SERVICES = [
   TenantService,
   OperationService,
+  EventService,
   PlanService,
   RegionService,
   HostService,

@@ -102,6 +102,10 @@ export const CALLS = platformFamily("calls", ["403", "404"], {
     },
     safe: ["403", "own"],
   },
+  events: {
+    attack: ask("GET", () => "/v1/events"),
+    safe: ["403"],
+  },
   no_key: asNobody(""),
   wrong_key: asNobody("Bearer aero_wrong"),
   half_key: asNobody(({ key }) => `Bearer ${key.slice(0, -1)}`),

@@ -1,0 +1,48 @@
+import type { Event } from "../store/events.ts";
+import * as store from "../store/events.ts";
+import type { Control } from "./control.ts";
+import { makePageToken, pageSizeOf, readPageToken } from "./page-token.ts";
+
+export type { Event };
+
+/** What is left out or empty lets all through. */
+export interface EventFilter {
+  readonly pageSize?: number;
+  readonly pageToken?: string;
+  /** What it happened to. */
+  readonly subject?: string;
+  /** A kind, or with a dot at its end all that begin with it. */
+  readonly kind?: string;
+  readonly actor?: string;
+}
+
+export interface EventPage {
+  readonly events: readonly Event[];
+  /** Empty on the last page. */
+  readonly nextPageToken: string;
+}
+
+/** How ids of events begin outside of the catalogue. */
+const PREFIX = "evt_";
+
+export function eventId({ id }: Pick<Event, "id">): string {
+  return `${PREFIX}${id}`;
+}
+
+/** A page of events, newest first. */
+export async function listEvents(control: Control, filter: EventFilter): Promise<EventPage> {
+  const { subject = "", kind = "", actor = "" } = filter;
+  const limit = pageSizeOf(filter.pageSize);
+  const filters = ["events", subject, kind, actor];
+  const before = readPageToken(filters, filter.pageToken);
+  const found = await store.listEvents(control.database, {
+    ...{ subject, kind, actor },
+    below: before === "" ? null : BigInt(before.slice(PREFIX.length)),
+    limit: limit + 1,
+  });
+  const events = found.slice(0, limit);
+  const last = events.at(-1);
+  const nextPageToken =
+    found.length > limit && last !== undefined ? makePageToken(filters, eventId(last)) : "";
+  return { events, nextPageToken };
+}
