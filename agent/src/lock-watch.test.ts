@@ -164,10 +164,18 @@ test("who reads much in a serializable transaction keeps nobody from one", async
   await expect.poll(() => client.query("select 1").catch(() => "ended")).toBe("ended");
 }, 60_000);
 
-test("who locks what is another's, and has it wait, loses its session", async () => {
+test.each([
+  ["a table", "'mine'::regclass::oid", "alter table mine add column j int"],
+  [
+    "what is stored beside it",
+    "(select reltoastrelid from pg_class where oid = 'mine'::regclass)",
+    "truncate mine",
+  ],
+])("who locks what is another's, and has it wait, loses its session: %s", async (...what) => {
+  const [, locked, statement] = what;
   const [owner, waiting] = [await connect(neighbour), await connect(neighbour)];
-  await owner.query("create table mine (i int)");
-  const { rows } = await owner.query("select 'mine'::regclass::oid as id");
+  await owner.query("create table mine (i int, x text)");
+  const { rows } = await owner.query(`select ${locked} as id`);
   const intruder = await connect(greedy);
   const lock = `do $$ begin perform nextval(${rows[0].id}::regclass);
     exception when others then null; end $$`;
@@ -178,12 +186,31 @@ test("who locks what is another's, and has it wait, loses its session", async ()
   await host.locks.look();
   await owner.query("commit");
   expect(await waits).toBe("locked");
-  const change = waiting.query("alter table mine add column j int").then(() => "made", String);
+  const change = waiting.query(statement).then(() => "made", String);
   await sleep(1_300);
   await host.locks.look();
   expect(await change).toBe("made");
   await expect.poll(() => intruder.query("select 1").catch(() => "ended")).toBe("ended");
+  await owner.query("drop table mine");
   await Promise.all([owner.end(), waiting.end()]);
+});
+
+test("a session that cannot end for a lock on its temporary table ends", async () => {
+  const [owner, watching] = [await connect(neighbour), await connect(neighbour)];
+  await owner.query("create temporary table passing (i int)");
+  const { rows } = await owner.query(
+    "select 'passing'::regclass::oid as id, pg_backend_pid() as pid",
+  );
+  const intruder = await connect(greedy);
+  await intruder.query(`begin; do $$ begin perform nextval(${rows[0].id}::regclass);
+    exception when others then null; end $$`);
+  await owner.end();
+  await sleep(1_300);
+  await host.locks.look();
+  await expect.poll(() => intruder.query("select 1").catch(() => "ended")).toBe("ended");
+  const text = "select from pg_stat_activity where pid = $1";
+  await expect.poll(async () => (await watching.query(text, [rows[0].pid])).rowCount).toBe(0);
+  await watching.end();
 });
 
 test("who takes many, and not most of them, keeps them", async () => {

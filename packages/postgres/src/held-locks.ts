@@ -80,8 +80,9 @@ const BLOCKERS = `
 
 /**
  * Functions such as `nextval` lock what they are given before they look at rights, so anybody can
- * hold a lock on anybody's relation. Whoever does and keeps another from it is no part of what is
- * going on there; its owner never is meant, nor who only waits.
+ * hold a lock on anybody's relation, what is stored beside it and temporary ones included. Whoever
+ * does and keeps another from it is no part of what is going on there; its owner never is meant, nor
+ * who only waits.
  */
 const INTRUDERS = `
   with locks as materialized (
@@ -94,11 +95,10 @@ const INTRUDERS = `
   join locks h on h.relation = w.relation and h.database = w.database and h.pid <> w.pid
   join sessions s on s.pid = h.pid and s.usesysid <> p.usesysid
   join pg_catalog.pg_class c on c.oid = w.relation
-  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   where not w.granted
     and w.waitstart < pg_catalog.clock_timestamp() - interval '${PATIENCE_MS} milliseconds'
-    and pg_catalog.starts_with(s.name, 'ten_') and n.nspname::pg_catalog.text <> s.name
-    and pg_catalog.starts_with(n.nspname::pg_catalog.text, 'ten_')`;
+    and pg_catalog.starts_with(s.name, 'ten_') and c.relowner <> s.usesysid
+    and pg_catalog.starts_with(pg_catalog.pg_get_userbyid(c.relowner)::pg_catalog.text, 'ten_')`;
 
 /** The session must be open already, and best have asked before. */
 export async function listHeldLocks(client: Client): Promise<HeldLocks> {

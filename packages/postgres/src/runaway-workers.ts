@@ -4,7 +4,7 @@
  * tables of a server, so a tenant could keep those of all others from being vacuumed.
  */
 import type { TenantId } from "@aerodb/model";
-import type { Client } from "pg";
+import { type Client, DatabaseError } from "pg";
 import { databaseFault } from "./database-fault.ts";
 import { quoteIdentifier } from "./identifier.ts";
 import { IS_TENANT } from "./isolation/rule.ts";
@@ -30,7 +30,7 @@ export async function endRunaways(
 ): Promise<readonly Runaway[]> {
   try {
     const { rows } = await client.query<Runaway>(RUNAWAYS, [patienceMs]);
-    for (const runaway of rows) await client.query(sparing(runaway));
+    for (const runaway of rows) await spare(client, runaway);
     return rows;
   } catch (error) {
     throw databaseFault(error, "end workers that come to no end");
@@ -50,6 +50,15 @@ where a.backend_type = 'autovacuum worker' and n.nspname ~ ${IS_TENANT}
   and a.xact_start < pg_catalog.clock_timestamp() - $1 * interval '1 millisecond')
 select tenant as "tenantId", name as "table" from found
 where pg_catalog.pg_terminate_backend(pid, 5000)`;
+
+/** What one tenant makes of it keeps nobody from the next: the worker that comes is found again. */
+async function spare(client: Client, runaway: Runaway): Promise<void> {
+  try {
+    await client.query(sparing(runaway));
+  } catch (error) {
+    if (!(error instanceof DatabaseError) || error.severity === "FATAL") throw error;
+  }
+}
 
 function sparing({ tenantId, table }: Runaway): string {
   return [

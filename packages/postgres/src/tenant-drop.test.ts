@@ -39,6 +39,34 @@ test("a lock on what names it by a policy keeps nobody", async () => {
   await client.end();
 });
 
+test("what others have that depends on what is its own keeps nobody, and goes", async () => {
+  const tenant = await walled.newTenant();
+  const session = await tenant.connect();
+  await session.query("create table t (i int)");
+  await session.end();
+  const oids = await walled.root.query(
+    `select (select oid from pg_proc where proname = $1) as door,
+       (select oid from pg_namespace where nspname = $1) as schema,
+       (select oid from pg_class where relname = 't' and relowner = $1::regrole) as table`,
+    [tenant.tenantId],
+  );
+  const { door, schema, table } = oids.rows[0];
+  const other = await walled.newTenant();
+  client = await other.connect();
+  // Postgres fires no event trigger for these.
+  for (const [name, what] of [
+    ["a", `'${door}'::regprocedure`],
+    ["b", `'${schema}'::regnamespace`],
+    ["c", `'${table}'::regclass`],
+  ]) {
+    await client.query(`explain analyze create materialized view ${name} as select ${what} as x`);
+  }
+  await dropTenant(walled.root, tenant.tenantId);
+  expect(await isThere(tenant)).toBe(false);
+  expect((await client.query("select from pg_matviews")).rowCount).toBe(0);
+  await client.end();
+});
+
 /** How many workers analyze tables of the tenant. */
 async function workers({ tenantId }: ThrowawayTenant): Promise<number> {
   const { rowCount } = await walled.root.query(

@@ -42,12 +42,12 @@ async function drop(client: Client, tenantId: TenantId, deadlineMs: number): Pro
   const name = quoteIdentifier(tenantId);
   const roleId = await findRole(client, tenantId);
   if (roleId === undefined) {
-    await client.query(`drop schema if exists ${name}`);
+    await client.query(`drop schema if exists ${name} cascade`);
     return;
   }
   await barRole(client, { id: roleId, name: tenantId }, deadlineMs);
-  // Made by the platform, and not the tenant's to drop.
-  await client.query(`drop function if exists ${doorNamed(tenantId)}`);
+  // Made by the platform, and not the tenant's to drop. What others hang on it goes too.
+  await client.query(`drop function if exists ${doorNamed(tenantId)} cascade`);
   await dropSharedRows(client, tenantId, deadlineMs);
   if (await hasManyLargeObjects(client, roleId)) await dropLargeObjects(client, tenantId);
   try {
@@ -108,7 +108,7 @@ function dropping(name: string): string {
     // As the tenant: everything it owns.
     "drop owned by current_user cascade",
     "set local session authorization default",
-    `drop schema if exists ${name}`,
+    `drop schema if exists ${name} cascade`,
     // As the platform: it owns nothing any more, only what was granted to it is left.
     `drop owned by ${name}`,
     `drop role ${name}`,

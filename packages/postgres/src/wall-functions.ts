@@ -105,7 +105,7 @@ const KEEP_RELATION = platformFunction(
       execute format('alter view %s set (security_invoker = true)', it.name);
     end if;
     if it.relkind = 'm' and ${platform}.reads_shared(relation) then
-      execute format('drop materialized view %s', it.name);
+      execute format('drop materialized view %s cascade', it.name);
     end if;
     if it.relkind is null or it.relkind not in ('r', 'p') then return; end if;
     if ${platform}.right_policies(relation) = '{}' then

@@ -185,6 +185,44 @@ const ROUTINES: WallTrigger = {
 };
 
 /**
+ * A constant such as `'other.t'::regclass`, which needs no right on what it names, would keep its
+ * owner from dropping that. What belongs to what was made or changed is looked at with it: rules of
+ * views, defaults, constraints.
+ */
+const DEPENDENCIES: WallTrigger = {
+  name: "dependencies",
+  event: "ddl_command_end",
+  tags: [
+    ...["CREATE TABLE", "CREATE TABLE AS", "SELECT INTO", "ALTER TABLE", "CREATE SCHEMA"],
+    ...["CREATE VIEW", "ALTER VIEW", "CREATE MATERIALIZED VIEW", "CREATE INDEX", "CREATE RULE"],
+    ...["CREATE FUNCTION", "CREATE PROCEDURE", "CREATE AGGREGATE", "CREATE POLICY", "ALTER POLICY"],
+    ...["CREATE TRIGGER", "CREATE STATISTICS", "CREATE DOMAIN", "ALTER DOMAIN", "CREATE TYPE"],
+  ],
+  declarations: "name text;",
+  body: `
+    with recursive parts(classid, objid) as (
+      select d.classid, d.objid from ${commands} where not d.in_extension
+      union
+      select x.classid, x.objid from parts p
+      join pg_depend x on x.refclassid = p.classid and x.refobjid = p.objid
+      where x.deptype in ('a', 'i')
+    )
+    select i.identity into name
+      from parts p join pg_depend r on r.classid = p.classid and r.objid = p.objid
+      cross join lateral pg_identify_object(r.refclassid, r.refobjid, r.refobjsubid) i
+      where coalesce(i.schema, i.name) <> current_user and (
+          starts_with(coalesce(i.schema, i.name), 'ten_')
+          or r.refclassid = 'pg_proc'::regclass
+            and starts_with(i.identity, ${quoteLiteral(`${PLATFORM_SCHEMA}.ten_`)}))
+      limit 1;
+    if name is not null then
+      perform ${platform}.refuse(
+        format('%s is not the tenant''s to depend on', name),
+        'Leave out the constant that names it.');
+    end if;`,
+};
+
+/**
  * PUBLIC may by default execute functions and use types, which nobody reaches who may not use the
  * schema. What was granted to it is in the objects' own lists only, so those of one owner are
  * looked through.
@@ -217,6 +255,10 @@ const GRANTS: WallTrigger = {
         from own join pg_type t on t.oid = own.objid
         where own.classid = 'pg_type'::regclass and t.typacl is not null
       union all
+      select t.oid::regtype::text, t.typacl, true, false
+        from own join pg_type t on t.typrelid = own.objid
+        where own.classid = 'pg_class'::regclass and t.typacl is not null
+      union all
       select format('large object %s', l.oid), l.lomacl, false, false
         from own join pg_largeobject_metadata l on l.oid = own.objid
         where own.classid = 'pg_largeobject'::regclass and l.lomacl is not null
@@ -235,6 +277,13 @@ const GRANTS: WallTrigger = {
         'what the group of all tenants makes is not a tenant''s to decide',
         'Leave out FOR ROLE: what you make later is yours in any case.');
     end if;
+    if tg_tag = 'ALTER DEFAULT PRIVILEGES' and exists (
+        select from pg_default_acl f join pg_namespace n on n.oid = f.defaclnamespace
+        where f.defaclrole = giver and n.nspname <> current_user) then
+      perform ${platform}.refuse(
+        'a tenant makes nothing in the schema of another',
+        'Leave out IN SCHEMA, or name your own.');
+    end if;
     if it.what is not null then
       perform ${platform}.refuse(
         format('%s would be granted to %s', it.what, it.who),
@@ -243,7 +292,9 @@ const GRANTS: WallTrigger = {
     end if;`,
 };
 
-const TRIGGERS = [RELATIONS, POLICIES, DROPPED_POLICIES, DROPPED_DOORS, ROUTINES, GRANTS];
+const TRIGGERS = [
+  ...[RELATIONS, POLICIES, DROPPED_POLICIES, DROPPED_DOORS, ROUTINES, DEPENDENCIES, GRANTS],
+];
 const nameOf = ({ name }: WallTrigger) => `aerodb_${name}`;
 /** One that is switched on exactly where the walls stand. */
 export const WALL_TRIGGER = nameOf(RELATIONS);

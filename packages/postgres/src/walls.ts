@@ -96,7 +96,7 @@ export async function ensureWalls(client: Client, walls: WallOptions): Promise<n
  * Every tenant has the rights of the group, and with them may say what comes with what the group
  * makes. It makes nothing, so what is said has no effect; but it would stand there for all.
  */
-const DEFAULTS_AS_NEW = oneLine(`do $defaults$
+export const DEFAULTS_AS_NEW = oneLine(`do $defaults$
   declare it record; who text; head text;
   begin
     for it in
@@ -206,20 +206,24 @@ async function keepRelations(client: Client, bare: Look["bare"]): Promise<number
   for (const { tenantId, relations } of bare) {
     for (let start = 0; start < relations.length; start += BATCH_RELATIONS) {
       const batch = relations.slice(start, start + BATCH_RELATIONS);
-      if (blocked < MOST_BLOCKED && (await keepBatch(client, tenantId, batch))) continue;
-      blocked += 1;
+      const outcome = blocked < MOST_BLOCKED ? await keepBatch(client, tenantId, batch) : "held";
+      if (outcome === "kept") continue;
+      if (outcome === "held") blocked += 1;
       left += batch.length;
     }
   }
   return left;
 }
 
-/** Whether it could be done: not while somebody else holds one of them. */
+/**
+ * Whether it was done: it is held while somebody else holds one of them. Whatever else one tenant's
+ * relations fail for is found by its proof, and keeps nobody from the others.
+ */
 async function keepBatch(
   client: Client,
   tenantId: string,
   relations: readonly number[],
-): Promise<boolean> {
+): Promise<"kept" | "held" | "failed"> {
   try {
     await client.query(
       [
@@ -228,10 +232,9 @@ async function keepBatch(
         ...relations.map((relation) => `select ${platform}.keep_relation(${relation})`),
       ].join(";\n"),
     );
-    return true;
+    return "kept";
   } catch (error) {
-    const held = error instanceof DatabaseError && BLOCKED_CODES.includes(error.code ?? "");
-    if (!held) throw error;
-    return false;
+    if (!(error instanceof DatabaseError) || error.severity === "FATAL") throw error;
+    return BLOCKED_CODES.includes(error.code ?? "") ? "held" : "failed";
   }
 }

@@ -195,6 +195,17 @@ export const ROLES = family(
   },
 );
 
+const SCHEMA = "select oid from pg_namespace where nspname = '{neighbour}'";
+const DOOR = "select oid from pg_proc where proname = '{neighbour}'";
+const TABLE = `select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
+  where n.nspname = '{neighbour}' and c.relname = 't'`;
+
+/** What names an object by its number, which takes no right on it, and would keep it from going. */
+function pinned(found: string, statement: (oid: string) => string): string {
+  const made = statement("%L").replaceAll("'", "''");
+  return `do $$ begin execute format('${made}', (${found})); end $$`;
+}
+
 export const NEIGHBOURS = family(
   "neighbours",
   {},
@@ -225,6 +236,33 @@ export const NEIGHBOURS = family(
       grant all on tables to public`,
     default_privileges_of_all_revoked: `alter default privileges for role aerodb_tenants
       revoke all on functions from public`,
+    default_privileges_in_schema: `alter default privileges in schema {neighbour}
+      grant select on tables to {self}`,
+    default_privileges_in_shared: `alter default privileges in schema aerodb
+      grant select on tables to {self}`,
+    row_type: "create table given (i int); grant usage on type given to {neighbour}",
+    row_type_of_view: `create view given as select 1 as i;
+      grant usage on type given to aerodb_tenants`,
+    row_type_of_temporary: `create temporary table given (i int);
+      grant usage on type pg_temp.given to {neighbour}`,
+    pinned_schema: pinned(SCHEMA, (oid) => `create view pins as select ${oid}::regnamespace`),
+    pinned_door: pinned(DOOR, (oid) => `create view pins as select ${oid}::regprocedure`),
+    pinned_table: pinned(TABLE, (oid) => `create view pins as select ${oid}::regclass`),
+    pinned_by_default: pinned(TABLE, (oid) => {
+      return `create table pins (x regclass default ${oid}::regclass)`;
+    }),
+    pinned_by_default_later: pinned(TABLE, (oid) => {
+      return `alter table t add column pins regclass default ${oid}::regclass`;
+    }),
+    pinned_by_function: pinned(TABLE, (oid) => {
+      return `create function pins() returns regclass return ${oid}::regclass`;
+    }),
+    pinned_by_temporary_view: pinned(TABLE, (oid) => {
+      return `create temporary view pins as select ${oid}::regclass`;
+    }),
+    pinned_by_materialized_view: pinned(TABLE, (oid) => {
+      return `create materialized view pins as select ${oid}::regclass`;
+    }),
     make_schema: "create schema lair",
     make_schema_with_elements: "create schema lair create table planted (i int)",
     terminate: {

@@ -32,7 +32,7 @@ function policyOn(table: string): readonly string[] {
 /** What is of a neighbour, made anew. As the canary itself what it is to own. */
 const MAKING: readonly string[] = [
   `drop schema if exists ${name} cascade`,
-  `drop table if exists ${shown}`,
+  `drop table if exists ${shown} cascade`,
   `select pg_catalog.lo_unlink(l.oid) from pg_catalog.pg_largeobject_metadata l
      join pg_catalog.pg_roles r on r.oid = l.lomowner where r.rolname = ${quoteLiteral(CANARY)}`,
   `create schema ${name}`,

@@ -172,6 +172,29 @@ describe.each([
     },
   );
 
+  test.runIf(scope.shared)(
+    "what one does in the schema of others is no breach of theirs",
+    async () => {
+      const [tenant, other] = [await walled.newTenant(), await walled.newTenant()];
+      const intruder = await other.connect();
+      await intruder.query(
+        `explain analyze create materialized view pins as
+         select 'shared'::regnamespace as one, '${tenant.tenantId}'::regnamespace as other`,
+      );
+      await intruder.end();
+      for (const place of [tenant.name, "shared"]) {
+        await walled.root.query(
+          `alter default privileges for role ${other.name} in schema ${place}
+           grant select on tables to ${other.name}`,
+        );
+      }
+      expect(broken((await prove(tenant))[0])).toEqual([]);
+      expect(broken((await prove(other))[0])).toEqual(["privilege.defaults"]);
+      await dropTenant(walled.root, tenant.tenantId);
+      await dropTenant(walled.root, other.tenantId);
+    },
+  );
+
   test("tables of any name are counted and named", async () => {
     const tenant = await walled.newTenant();
     const client = await tenant.connect();

@@ -3,6 +3,7 @@ import type { Client } from "pg";
 import { databaseFault } from "../database-fault.ts";
 import { EXTENSION_TRIGGER } from "../extension-wall.ts";
 import { platform } from "../wall-functions.ts";
+import { DEFAULTS_AS_NEW } from "../walls.ts";
 
 /** By these the walls are known to be other than they were made. */
 const WALLS = ["instance.event_triggers", "instance.functions"];
@@ -15,6 +16,7 @@ export async function mendPlatform(
   client: Client,
   { shared, broken }: { readonly shared: boolean; readonly broken: readonly string[] },
 ): Promise<void> {
+  if (broken.includes("instance.grants")) await client.query(DEFAULTS_AS_NEW);
   if (!broken.some((rule) => WALLS.includes(rule))) return;
   try {
     await client.query(`do $mend$ begin

@@ -60,6 +60,7 @@ test.each([
   ["privilege.sequences", "grant usage on sequence SELF.s to OTHER"],
   ["privilege.routines", "grant execute on function SELF.f() to OTHER"],
   ["privilege.types", "grant usage on type SELF.y to OTHER"],
+  ["privilege.types", "grant usage on type SELF.t to OTHER"],
   ["role.door", "grant execute on function aerodb.SELF(text, text, text[]) to public"],
   ["role.door", "grant execute on function aerodb.SELF(text, text, text[]) to OTHER"],
   ["role.door", "drop function aerodb.SELF(text, text, text[])"],
@@ -92,7 +93,8 @@ test("what somebody holds locked is left, and everything else is put back", asyn
   await mend(tenant);
   const left = await broken(tenant);
   // Whoever owns a table has rights on it, and must have them when it is given back.
-  expect(left.filter((id) => id !== "privilege.relations")).toEqual(["ownership.inside"]);
+  const ofOwner = ["privilege.relations", "privilege.types"];
+  expect(left.filter((id) => !ofOwner.includes(id))).toEqual(["ownership.inside"]);
   await other.query("rollback");
   await mend(tenant);
   expect([await broken(tenant), await broken(neighbour)]).toEqual([[], []]);

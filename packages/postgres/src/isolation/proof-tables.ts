@@ -5,7 +5,7 @@ import { POLICY_PREFIX } from "../wall-functions.ts";
 import { catalogue } from "./rule.ts";
 import { writtenExpression } from "./written-expression.ts";
 
-interface NamedObject {
+export interface NamedObject {
   readonly catalogue: string;
   /** How the columns of the catalogue begin. */
   readonly prefix: string;
@@ -14,9 +14,10 @@ interface NamedObject {
   readonly where?: string;
 }
 
+/** The row type of a relation goes with it, but for rights that were granted on it alone. */
 const NO_ROW_TYPE =
   "x.typtype in ('b', 'c', 'd', 'e', 'r', 'm') and not (x.typelem <> 0 and x.typcategory = 'A') " +
-  "and (x.typrelid = 0 or exists (select from pg_catalog.pg_class c " +
+  "and (x.typrelid = 0 or x.typacl is not null or exists (select from pg_catalog.pg_class c " +
   "where c.oid = x.typrelid and c.relkind = 'c'))";
 
 /** Whatever is in a schema and has an owner. */

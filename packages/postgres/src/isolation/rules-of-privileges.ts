@@ -138,10 +138,10 @@ export const RULES_OF_PRIVILEGES: readonly Rule[] = [
       select t.name as tenant, not exists (
           select from pg_catalog.aclexplode(f.defaclacl) e
           where e.grantee <> t.role and e.grantee <> 10
-            and not (e.grantee = 0 and f.defaclobjtype in ('f', 'T'))) as held,
+            and not (e.grantee = 0 and f.defaclobjtype in ('f', 'T')))
+          and f.defaclnamespace in (0, t.schema) as held,
         ${described(catalogue("pg_default_acl"), "f.oid")} as name
-      from tenants t join pg_catalog.pg_default_acl f
-        on f.defaclrole = t.role or f.defaclnamespace = t.schema`,
+      from tenants t join pg_catalog.pg_default_acl f on f.defaclrole = t.role`,
   },
   elsewhere("shared"),
   elsewhere("dedicated"),

@@ -4,6 +4,7 @@
  */
 import { PLATFORM_SCHEMA, SHARED_ROLE, SHARED_SCHEMA, TENANTS_ROLE } from "../names.ts";
 import { POLICY_PREFIX } from "../wall-functions.ts";
+import { NAMED_OBJECTS, type NamedObject } from "./proof-tables.ts";
 import { catalogue, described, type Rule } from "./rule.ts";
 import { isExpressionOf, writtenExpression } from "./written-expression.ts";
 
@@ -67,6 +68,15 @@ export const KEPT_VALUES = `
     and (c.relkind = 'r' and a.attname <> '${TENANT_COLUMN}'
       or c.relkind = 'i' and i.indkey[a.attnum - 1] = 0)`;
 
+/** By where it says that it is: what depends on a schema may be anybody's, anywhere. */
+function othersIn({ catalogue: table, prefix, where }: NamedObject): readonly string[] {
+  if (table === "pg_class") return [];
+  return [
+    `select null, false, ${described(catalogue(table), "x.oid")} from pg_catalog.${table} x
+      where x.${prefix}namespace = ${SHARED_NAMESPACE}${where ? ` and ${where}` : ""}`,
+  ];
+}
+
 export const RULES_OF_SHARED_TABLES: readonly Rule[] = [
   {
     ...inShared,
@@ -85,11 +95,7 @@ export const RULES_OF_SHARED_TABLES: readonly Rule[] = [
         ${name} as name
       from pg_catalog.pg_class c
       where c.relnamespace = ${SHARED_NAMESPACE} and c.relkind not in ('i', 'I')
-      union all
-      select null, false, ${described("d.classid", "d.objid")}
-      from pg_catalog.pg_depend d
-      where d.refclassid = ${catalogue("pg_namespace")} and d.refobjid = ${SHARED_NAMESPACE}
-        and d.classid <> ${catalogue("pg_class")}`,
+      union all ${NAMED_OBJECTS.flatMap(othersIn).join(" union all ")}`,
   },
   {
     ...inShared,
