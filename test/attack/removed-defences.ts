@@ -137,7 +137,12 @@ const KNOWN: Readonly<Record<string, Known>> = {
   },
   "privilege.types": {
     noticed: "objects.type",
-    before: both(schemaOpen, ({ self }) => `revoke usage on type ${self}.y from public`),
+    before: both(
+      schemaOpen,
+      ({ self }) => `revoke usage on type ${self}.y from public;`,
+      () => "alter event trigger aerodb_dependencies disable",
+    ),
+    beforeUndone: async () => "alter event trigger aerodb_dependencies enable",
   },
   "privilege.schema": { noticed: "rows.select", before: both(tableGranted, rowsOpen) },
   "privilege.defaults": { noticed: "grants.made_later", ofAttacker: true },

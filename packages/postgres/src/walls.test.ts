@@ -275,6 +275,22 @@ test("a materialized view that EXPLAIN made of a shared table goes again", async
   expect(rows).toEqual([{ sly: null }]);
 });
 
+test("one that something hangs on goes with it, and keeps nobody else from what is to be kept", async () => {
+  const neighbour = await walled.newTenant();
+  const theirs = await neighbour.connect();
+  // Without a trigger, and so without a policy.
+  await theirs.query("explain analyze create table bare as select 1 as i");
+  await client.query("explain analyze create materialized view sly as select * from shared.s");
+  await client.query("create table hangs (x regclass default 'sly'::regclass)");
+  expect(await ensureWalls(walled.root, WALLS)).toBe(0);
+  const { rows } = await client.query("select to_regclass('sly') as sly");
+  expect(rows).toEqual([{ sly: null }]);
+  const bare = "select relrowsecurity as kept from pg_class where oid = 'bare'::regclass";
+  expect((await theirs.query(bare)).rows).toEqual([{ kept: true }]);
+  await client.query("drop table hangs");
+  await theirs.end();
+});
+
 test.each([
   "grant all on tables to public",
   "grant all on sequences to public",

@@ -141,3 +141,25 @@ test.each([
   await ensureTenant(walled.root, tenant.desired);
   expect(await drift()).toEqual([]);
 });
+
+test("in a server of its own a tenant cannot decide for the group of all for long", async () => {
+  const own = await walledServer({ shared: false, forced: false });
+  try {
+    const owner = await own.newTenant();
+    const client = await owner.connect();
+    await client.query(
+      "alter default privileges for role aerodb_tenants grant select on tables to public",
+    );
+    await client.end();
+    const prove = async () => {
+      const [proof] = await proveIsolation(own.root, { ...scope, shared: false }, [owner]);
+      return (proof?.rules ?? []).filter((rule) => !holds(rule)).map(({ id }) => id);
+    };
+    const rules = await prove();
+    expect(rules).toEqual(["instance.grants"]);
+    await mendPlatform(own.root, { shared: false, broken: rules });
+    expect(await prove()).toEqual([]);
+  } finally {
+    await own.remove();
+  }
+});
