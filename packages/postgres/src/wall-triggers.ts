@@ -187,7 +187,8 @@ const ROUTINES: WallTrigger = {
 /**
  * A constant such as `'other.t'::regclass`, which needs no right on what it names, would keep its
  * owner from dropping that. What belongs to what was made or changed is looked at with it: rules of
- * views, defaults, constraints.
+ * views, defaults, constraints. Each is asked for by itself, which an index answers: asked at once,
+ * all that there is would be read.
  */
 const DEPENDENCIES: WallTrigger = {
   name: "dependencies",
@@ -203,12 +204,16 @@ const DEPENDENCIES: WallTrigger = {
     with recursive parts(classid, objid) as (
       select d.classid, d.objid from ${commands} where not d.in_extension
       union
-      select x.classid, x.objid from parts p
-      join pg_depend x on x.refclassid = p.classid and x.refobjid = p.objid
-      where x.deptype in ('a', 'i')
+      select x.classid, x.objid from parts p cross join lateral (
+        select x.classid, x.objid from pg_depend x
+        where x.refclassid = p.classid and x.refobjid = p.objid and x.deptype in ('a', 'i') offset 0
+      ) x
     )
     select i.identity into name
-      from parts p join pg_depend r on r.classid = p.classid and r.objid = p.objid
+      from parts p cross join lateral (
+        select r.refclassid, r.refobjid, r.refobjsubid from pg_depend r
+        where r.classid = p.classid and r.objid = p.objid offset 0
+      ) r
       cross join lateral pg_identify_object(r.refclassid, r.refobjid, r.refobjsubid) i
       where coalesce(i.schema, i.name) <> current_user and (
           starts_with(coalesce(i.schema, i.name), 'ten_')
