@@ -21,6 +21,8 @@ export const LOOKS_AT = onlyTypes(Object.values(CLIENT));
 export const MAY_CHANGE = onlyTypes([
   ...[CLIENT.parse, CLIENT.bind, CLIENT.describe],
   ...[CLIENT.execute, CLIENT.close],
+  // What comes before a goodbye goes on, and nothing behind it.
+  CLIENT.terminate,
 ]);
 
 /** A message that a direct connection would take, and the pooled port does not. */

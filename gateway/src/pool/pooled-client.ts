@@ -161,8 +161,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
     this.#server = undefined;
     this.#unheard.push(half);
     server.leave();
-    if (this.#leaving) this.#leave();
-    else if (this.#farewell !== undefined) this.end(this.#farewell);
+    if (this.#farewell !== undefined) this.end(this.#farewell);
   }
 
   paused(): void {
@@ -204,6 +203,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
   frame(type: number, length: number, start: Buffer): number {
     const server = this.#server;
     if (server === undefined) throw new Error("bug: a message without a server");
+    if (this.#leaving) return length;
     const instead = this.#portal.insteadOf(type, start);
     if (instead !== undefined) {
       server.extend();
@@ -214,6 +214,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
     switch (type) {
       case CLIENT.terminate:
         this.#leaving = true;
+        if (server.isAsked) this.#askNoMore(server);
         return length;
       case CLIENT.functionCall:
         server.note(ANY_EFFECTS);
@@ -234,6 +235,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
   }
 
   pass(bytes: Buffer): void {
+    if (this.#leaving) return;
     const stream = this.#server?.stream;
     if (stream !== undefined && !stream.write(bytes)) slow(this.#stream, stream);
   }
@@ -293,8 +295,10 @@ export class PooledClient implements Relay, Waiting, FrameReader {
       this.#fail(violation(error));
     }
     server.stream.uncork();
-    // Only to flush, or to go, asks nothing.
-    if (this.#server === server && server.resting) this.rested();
+    if (this.#server !== server) return;
+    if (this.#leaving && !server.isAsked) this.#leave();
+    // Only to flush asks nothing.
+    else if (server.resting) this.rested();
   }
 
   /** In the midst of an answer it would read a report as a part of that. */
@@ -334,11 +338,16 @@ export class PooledClient implements Relay, Waiting, FrameReader {
       return;
     }
     const server = this.#server;
+    if (server !== undefined && this.#leaving) return;
     if (server === undefined || !server.isAsked || this.#frames.takeBack() === undefined) {
       this.#asksNoMore = false;
       this.#leave();
       return;
     }
+    this.#askNoMore(server);
+  }
+
+  #askNoMore(server: PooledServer): void {
     this.#asksNoMore = true;
     // One that copies in waits for what does not come. Any other one overhears it.
     server.stream.write(COPY_FAIL);
