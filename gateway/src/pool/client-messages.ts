@@ -1,7 +1,7 @@
 /** What of a client's messages the pooled port looks at. */
 import type { ServerReport } from "@aerodb/postgres";
 import { onlyTypes } from "../wire/frames.ts";
-import { CLIENT, HEAD_BYTES, textAt } from "../wire/messages.ts";
+import { CLIENT, COPY_DATA, HEAD_BYTES, textAt } from "../wire/messages.ts";
 
 /** A statement is kept to be prepared elsewhere; longer ones belong into a query. */
 const MOST_PARSE_BYTES = 16 * 1024 * 1024;
@@ -17,7 +17,9 @@ const COMMENT = /("(?:[^"]|"")*")|--[^\n\r]*|\/\*(?:(?!\/\*|\*\/)[\s\S])*\*\//g;
 /** Of a text that may be a DEALLOCATE no more is looked at. */
 const DEALLOCATE_BYTES = 8_192;
 
-export const LOOKS_AT = onlyTypes(Object.values(CLIENT));
+const KNOWN = onlyTypes([...Object.values(CLIENT), COPY_DATA]);
+/** What is of no known type must not reach a server, which would end, whoever has it by then. */
+export const LOOKS_AT = KNOWN.map((_, type) => (type === COPY_DATA ? 0 : 1));
 export const MAY_CHANGE = onlyTypes([
   ...[CLIENT.parse, CLIENT.bind, CLIENT.describe],
   ...[CLIENT.execute, CLIENT.close],
@@ -25,22 +27,30 @@ export const MAY_CHANGE = onlyTypes([
   CLIENT.terminate,
 ]);
 
-/** A message that a direct connection would take, and the pooled port does not. */
-export class TooLong extends Error {
+/** A message that ends its client. */
+export class Refused extends Error {
   readonly report: ServerReport;
 
-  constructor(what: string, most: string) {
-    const message = `${what} may have at most ${most} on the pooled port: use the other one`;
+  constructor(sqlState: string, message: string) {
     super(message);
-    this.report = { severity: "FATAL", sqlState: "54000", message };
+    this.report = { severity: "FATAL", sqlState, message };
   }
 }
 
-/** How much of a message must be there. Throws for a name or a statement that is too long. */
+/** Throws, in the words of Postgres, for what is no type of a message. */
+export function requireKnown(type: number): void {
+  if (KNOWN[type] !== 1) throw new Refused("08P01", `invalid frontend message type ${type}`);
+}
+
+/**
+ * How much of a message must be there. Throws for a type that there is not, and a name or a
+ * statement that is too long.
+ */
 export function bytesNeeded(type: number, length: number): number {
+  requireKnown(type);
   switch (type) {
     case CLIENT.parse:
-      if (length > MOST_PARSE_BYTES) throw new TooLong("a statement that is prepared", "16 MiB");
+      if (length > MOST_PARSE_BYTES) throw tooLong("a statement that is prepared", "16 MiB");
       return length;
     case CLIENT.describe:
     case CLIENT.close:
@@ -84,6 +94,12 @@ export function requireName(message: Buffer, at: number) {
   return found;
 }
 
-function nameTooLong(): TooLong {
-  return new TooLong("the name of a statement", `${MOST_NAME_BYTES.toLocaleString("en")} bytes`);
+function nameTooLong(): Refused {
+  return tooLong("the name of a statement", `${MOST_NAME_BYTES.toLocaleString("en")} bytes`);
+}
+
+/** A direct connection would take it. */
+function tooLong(what: string, most: string): Refused {
+  const message = `${what} may have at most ${most} on the pooled port: use the other one`;
+  return new Refused("54000", message);
 }

@@ -12,7 +12,7 @@ import { type FrameReader, Frames } from "../wire/frames.ts";
 import { CLIENT, READY_FOR_QUERY } from "../wire/messages.ts";
 import { closeSoon, INSTANCE_LOST, type Relay } from "../wire/relay.ts";
 import { UnnamedPortal } from "../wire/unnamed-portal.ts";
-import { bytesNeeded, LOOKS_AT, MAY_CHANGE, TooLong } from "./client-messages.ts";
+import { bytesNeeded, LOOKS_AT, MAY_CHANGE, Refused } from "./client-messages.ts";
 import { isReadUnder, keyOf, reportsOf } from "./client-settings.ts";
 import { ClientStatements } from "./client-statements.ts";
 import { ANY_EFFECTS } from "./effects.ts";
@@ -363,7 +363,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
 }
 
 function violation(error: unknown): ServerReport {
-  return error instanceof TooLong ? error.report : PROTOCOL_VIOLATION;
+  return error instanceof Refused ? error.report : PROTOCOL_VIOLATION;
 }
 
 /** Lets one side wait until the other has drained. What is on its way comes all the same. */

@@ -2,7 +2,7 @@ import { encodeMessage } from "@aerodb/postgres";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { encodeQuery, SYNC, TERMINATE } from "../wire/messages.ts";
-import { TooLong } from "./client-messages.ts";
+import { Refused } from "./client-messages.ts";
 import { Unheard } from "./unheard.ts";
 
 const BIND = encodeMessage("B", Buffer.alloc(8));
@@ -38,7 +38,7 @@ test("of a long query its beginning is enough, of a statement all is needed", ()
   expect(heard(parse.subarray(0, -1)).asks).toBe(false);
   expect(heard(parse).asks).toBe(true);
   const head = Buffer.from("P\x01\0\0\x01", "latin1");
-  expect(() => heard(head).asks).toThrow(TooLong);
+  expect(() => heard(head).asks).toThrow(Refused);
 });
 
 test.each(["\xff\xff\xff\xff", "\x40\0\0\0", "\0\0\0\x03"])(

@@ -4,7 +4,7 @@
  */
 import { lengthAt } from "../wire/frames.ts";
 import { CLIENT, HEAD_BYTES } from "../wire/messages.ts";
-import { bytesNeeded, READ_BYTES } from "./client-messages.ts";
+import { bytesNeeded, READ_BYTES, requireKnown } from "./client-messages.ts";
 
 export class Unheard {
   #chunks: Buffer[] = [];
@@ -66,7 +66,8 @@ export class Unheard {
       if (dropping.last) break;
       if (this.#bytes < HEAD_BYTES) return false;
       const head = this.#join();
-      const type = head[0];
+      const type = head[0] ?? 0;
+      requireKnown(type);
       if (type === CLIENT.terminate) break;
       dropping.left = lengthAt(head, 0);
       const whole = type === CLIENT.query || type === CLIENT.functionCall;

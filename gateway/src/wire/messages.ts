@@ -20,6 +20,9 @@ export const CLIENT = {
   terminate: 0x58,
 } as const;
 
+/** Data of a client that copies in: any number of them come, and nothing is done about one. */
+export const COPY_DATA = 0x64;
+
 /** ASCII of what a server sends. */
 export const SERVER = {
   parseComplete: 0x31,
