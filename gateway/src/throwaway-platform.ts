@@ -42,7 +42,7 @@ import {
   type WatchRoutesResponse,
   WatchRoutesResponseSchema,
 } from "@aerodb/rpc/aerodb/edge/v1/route_service_pb.js";
-import { createLogger, newId, Waiters } from "@aerodb/runtime";
+import { type Logger, newId, silent, Waiters } from "@aerodb/runtime";
 import { grpcService } from "@aerodb/wire";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import {
@@ -257,6 +257,8 @@ export class ThrowawayPlatform {
   readonly edge: ThrowawayEdge;
   readonly identity: Identity;
   gateway: Gateway | undefined;
+  /** Of gateways that are started from now on. */
+  logger: Logger = silent;
 
   private constructor(
     directory: string,
@@ -343,8 +345,7 @@ export class ThrowawayPlatform {
       ...changes,
     };
     const linkAddress = `127.0.0.1:${this.control.port}`;
-    const logger = createLogger("gateway", configuration.logLevel);
-    const gateway = await startGateway(configuration, { ...identity, linkAddress }, logger);
+    const gateway = await startGateway(configuration, { ...identity, linkAddress }, this.logger);
     if (identity === this.identity) this.gateway = gateway;
     return gateway;
   }

@@ -10,7 +10,13 @@ import {
 import type { ConnectionTraffic } from "../wire/connection-traffic.ts";
 import { type FrameReader, Frames } from "../wire/frames.ts";
 import { CLIENT, READY_FOR_QUERY } from "../wire/messages.ts";
-import { closeSoon, INSTANCE_LOST, type Relay } from "../wire/relay.ts";
+import {
+  type ConnectionState,
+  closeSoon,
+  INSTANCE_LOST,
+  type Relay,
+  stateOf,
+} from "../wire/relay.ts";
 import { UnnamedPortal } from "../wire/unnamed-portal.ts";
 import { bytesNeeded, LOOKS_AT, MAY_CHANGE, Refused } from "./client-messages.ts";
 import { isReadUnder, keyOf, reportsOf } from "./client-settings.ts";
@@ -45,6 +51,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
   readonly #greeting: Buffer;
   readonly traffic: ConnectionTraffic;
   endedBecause: string | undefined;
+  endedAs: ConnectionState | undefined;
   readonly #settings: Map<string, string>;
   readonly #frames = new Frames(this);
   readonly #statements: ClientStatements;
@@ -141,6 +148,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
   }
 
   denied(report: ServerReport): void {
+    this.#noteEnd();
     this.#waits = false;
     this.#fail(report);
   }
@@ -174,6 +182,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
   }
 
   lost(saidWhy: boolean): void {
+    this.#noteEnd();
     if (!saidWhy && !this.#asksNoMore) this.#tell(INSTANCE_LOST);
     this.#server = undefined;
     this.#leave();
@@ -213,6 +222,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
     this.#portal.note(type, start);
     switch (type) {
       case CLIENT.terminate:
+        this.#noteEnd();
         this.#leaving = true;
         if (server.isAsked) this.#askNoMore(server);
         return length;
@@ -313,8 +323,13 @@ export class PooledClient implements Relay, Waiting, FrameReader {
     this.#leave();
   }
 
+  #noteEnd(): void {
+    this.endedAs ??= stateOf(this);
+  }
+
   /** Gives back what it holds, and closes. */
   #leave(): void {
+    this.#noteEnd();
     this.#leaving = true;
     if (this.#waits) this.#pool.forget(this);
     this.#waits = false;
@@ -333,6 +348,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
    * hears the end too, and ends once it has answered, however much that is.
    */
   #hearEnd(): void {
+    this.#noteEnd();
     if (this.#waits) {
       this.#asksNoMore = true;
       return;

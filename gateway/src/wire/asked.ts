@@ -32,6 +32,7 @@ const OF_A_PORTAL = onlyTypes([CLIENT.execute, CLIENT.describe]);
 export class Asked implements FrameReader {
   readonly looksAt = LOOKS_AT;
   readonly #pass: (bytes: Buffer) => void;
+  readonly #goodbye: () => void;
   readonly #portal = new UnnamedPortal();
   /** Of each ReadyForQuery that is to come, whether a Sync brings it and no query. */
   readonly #unanswered: boolean[] = [];
@@ -42,8 +43,10 @@ export class Asked implements FrameReader {
   #unnamed: Buffer | undefined;
   #keepsUnseen = false;
 
-  constructor(pass: (bytes: Buffer) => void) {
-    this.#pass = pass;
+  /** `goodbye`: called when the client says it, before anything is noted of that. */
+  constructor(does: { readonly pass: (bytes: Buffer) => void; readonly goodbye: () => void }) {
+    this.#pass = does.pass;
+    this.#goodbye = does.goodbye;
   }
 
   /** Whether the server has nothing to answer, and what is asked next begins anew. */
@@ -99,8 +102,12 @@ export class Asked implements FrameReader {
         this.#noteText(start);
         if (start[HEAD_BYTES] === 0) this.#noteUnnamed(start, length);
         break;
+      case CLIENT.terminate:
+        this.#goodbye();
+        // After it nothing begins anew.
+        this.#open = true;
+        break;
       default:
-        // After its goodbye, too, nothing begins anew.
         this.#open = true;
     }
     return 0;

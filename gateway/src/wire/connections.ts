@@ -4,7 +4,7 @@
  */
 import type { ServerReport } from "@aerodb/postgres";
 import { every, type Logger, monotonicMs } from "@aerodb/runtime";
-import type { Relay } from "./relay.ts";
+import { type ConnectionState, type Relay, stateOf } from "./relay.ts";
 
 /** Who is connected, and how. No secret is among it, and no text of a query. */
 export interface ConnectionFacts {
@@ -21,7 +21,7 @@ export interface ConnectionFacts {
 }
 
 export interface ConnectionLine extends ConnectionFacts {
-  readonly state: "idle" | "in transaction" | "active" | "parked";
+  readonly state: ConnectionState;
   readonly openForMs: number;
   readonly ingressBytes: number;
   readonly egressBytes: number;
@@ -57,8 +57,8 @@ export class Connections {
     void relay.ended.then(() => {
       this.#open.delete(open);
       const because = relay.endedBecause;
-      const line = because === undefined ? lineOf(open) : { ...lineOf(open), because };
-      this.#logger.info(line, "a connection ended");
+      const line = { ...lineOf(open), state: relay.endedAs ?? stateOf(relay) };
+      this.#logger.info(because === undefined ? line : { ...line, because }, "a connection ended");
     });
   }
 
@@ -88,12 +88,6 @@ export class Connections {
   list(): readonly ConnectionLine[] {
     return [...this.#open].map(lineOf);
   }
-}
-
-function stateOf({ parked, idle, resting }: Relay): ConnectionLine["state"] {
-  if (parked) return "parked";
-  if (!idle) return "active";
-  return resting ? "idle" : "in transaction";
 }
 
 function lineOf({ facts, relay, sinceMs }: Open): ConnectionLine {

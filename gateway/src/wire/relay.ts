@@ -22,10 +22,24 @@ export interface Relay {
   readonly traffic: ConnectionTraffic;
   /** Why the gateway has ended it; undefined when it has not. */
   readonly endedBecause: string | undefined;
+  /** What it did at the first sign of its end, which may be long before that; undefined until. */
+  readonly endedAs: ConnectionState | undefined;
   /** Ends the session, with a reason when the client is at a point where it can read one. */
   end(report: ServerReport): void;
   /** Ends it with a reason at the first moment at which no transaction is open. */
   endAtRest(report: ServerReport): void;
+}
+
+export type ConnectionState = "idle" | "in transaction" | "active" | "parked";
+
+export function stateOf({
+  parked,
+  idle,
+  resting,
+}: Pick<Relay, "parked" | "idle" | "resting">): ConnectionState {
+  if (parked) return "parked";
+  if (!idle) return "active";
+  return resting ? "idle" : "in transaction";
 }
 
 /** How long a client that does not read is waited for once the server is gone. */
@@ -57,6 +71,7 @@ export class DirectRelay implements Relay, FrameReader {
   readonly traffic: ConnectionTraffic;
   readonly asked: Asked;
   endedBecause: string | undefined;
+  endedAs: ConnectionState | undefined;
   readonly #ended = Promise.withResolvers<void>();
   readonly #client: Socket;
   readonly #questions: Frames;
@@ -80,16 +95,21 @@ export class DirectRelay implements Relay, FrameReader {
     this.#client = client;
     this.traffic = traffic;
     this.ended = this.#ended.promise;
-    this.asked = new Asked((bytes) => this.#toServer(bytes));
+    this.asked = new Asked({
+      pass: (bytes) => this.#toServer(bytes),
+      goodbye: () => this.#noteEnd(),
+    });
     this.#questions = new Frames(this.asked);
     void this.ended.then(() => traffic.closed());
     client.on("data", (chunk: Buffer) => this.receive(chunk));
     client.on("end", () => {
+      this.#noteEnd();
       this.#clientLeft = true;
       this.#server?.end();
       if (this.#server === undefined) closeSoon(client);
     });
     client.on("close", () => {
+      this.#noteEnd();
       this.#server?.destroy();
       if (this.#server === undefined || this.#server.closed) this.#ended.resolve();
     });
@@ -129,7 +149,10 @@ export class DirectRelay implements Relay, FrameReader {
     this.#clientWaits = false;
     this.#answers = new Frames(this);
     const heard = (chunk: Buffer) => this.#hear(chunk);
-    const left = () => server.end();
+    const left = () => {
+      this.#noteEnd();
+      server.end();
+    };
     const closed = () => this.#serverClosed();
     // A server that has ended its side listens no longer: nothing is left but to close.
     server.on("data", heard).on("end", left).on("close", closed);
@@ -268,7 +291,12 @@ export class DirectRelay implements Relay, FrameReader {
     });
   }
 
+  #noteEnd(): void {
+    this.endedAs ??= stateOf(this);
+  }
+
   #leave(): void {
+    this.#noteEnd();
     this.#clientLeft = true;
     const server = this.#server;
     if (server === undefined) closeSoon(this.#client);
@@ -292,6 +320,7 @@ export class DirectRelay implements Relay, FrameReader {
   }
 
   #serverClosed(): void {
+    this.#noteEnd();
     // A server that has said why has said enough.
     if (this.#atRest && !this.#clientLeft && !this.#failed) this.#writeReport(INSTANCE_LOST);
     closeSoon(this.#client);
