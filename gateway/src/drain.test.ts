@@ -8,7 +8,8 @@ import type { GatewayConfiguration } from "./config.ts";
 import type { Gateway } from "./gateway.ts";
 import { throwawayIdentity } from "./throwaway-identity.ts";
 import { ThrowawayPlatform, type ThrowawayTenant } from "./throwaway-platform.ts";
-import { connectRaw, connectTo } from "./wire/fake-client.ts";
+import { connectRaw, connectTo, everything, loggedIn } from "./wire/fake-client.ts";
+import { encodeQuery } from "./wire/messages.ts";
 
 let platform: ThrowawayPlatform;
 let acme: ThrowawayTenant;
@@ -133,12 +134,21 @@ test("transactions that do not end are ended when the time is over", async () =>
     await connectTo(gateway.pgPort, acme),
     await connectTo(gateway.pgPooledPort, acme),
   ];
+  const copies = await loggedIn(gateway.pgPort, acme);
+  const runsDirectly = await connectTo(gateway.pgPort, acme);
   for (const client of clients) await client.query("begin; select 1");
+  copies.write(encodeQuery("create temp table kept (n int); copy kept from stdin"));
+  const copied = everything(copies);
+  const brokenDirectly = expect(runsDirectly.query("select pg_sleep(3)")).rejects.toMatchObject(
+    SHUTS_DOWN,
+  );
   const [waits, runs] = [errorOf(clients[0] as pg.Client), clients[1]?.query("select pg_sleep(9)")];
   const broken = expect(runs).rejects.toMatchObject(SHUTS_DOWN);
   await stop(gateway);
   expect(await waits).toMatchObject(SHUTS_DOWN);
   await broken;
+  await brokenDirectly;
+  expect((await copied).toString("latin1")).toContain(`C57P01\0M${SHUTS_DOWN.message}\0`);
   const root = await platform.instance.connectRoot();
   const left = "select from pg_stat_activity where usename = $1";
   await expect.poll(async () => (await root.query(left, [acme.tenantId])).rowCount).toBe(0);

@@ -217,7 +217,8 @@ export class DirectRelay implements Relay, FrameReader {
 
   end(report: ServerReport): void {
     this.endedBecause = report.message;
-    if (this.idle) this.#writeReport(report);
+    // In the midst of a message it would be read as a part of that.
+    if (this.#answers.whole) this.#writeReport(report);
     this.#leave();
   }
 
