@@ -11,13 +11,6 @@ const SHARED: readonly Flag[] = [
 
 const CONTROL_FLAG: Flag = ["--control <host:port>", "control's gRPC address"];
 
-const JOINING: readonly Flag[] = [
-  CONTROL_FLAG,
-  ["--join-token <token>", "from aerodb hosts token create; needed once"],
-  ["--name <name>", "what to call it (default: this machine's name)"],
-  ...SHARED,
-];
-
 const CONTROL: readonly Flag[] = [
   ["--catalogue-url <url>", "the Postgres database that holds the catalogue"],
   ["--api-port <port>", "where the API is served (default: 9090)"],
@@ -37,7 +30,7 @@ const AGENT: readonly Flag[] = [
   ["--edge-port <port>", "where gateways reach this host (default: any)"],
   ["--edge-listen-address <address>", "which address to listen on (default: 127.0.0.1)"],
   ["--engines <directories>", "where installed Postgres engines are, separated by commas"],
-  ...JOINING,
+  ...joining("aerodb hosts token create"),
 ];
 
 const GATEWAY: readonly Flag[] = [
@@ -50,7 +43,7 @@ const GATEWAY: readonly Flag[] = [
   ["--base-domain <domain>", "what tenants' host names end with (default: localhost)"],
   ["--tls-certificate <file>", "certificate chain of the Postgres port (PEM), watched"],
   ["--tls-key <file>", "and its key (PEM)"],
-  ...JOINING,
+  ...joining("aerodb hosts token create --kind gateway"),
 ];
 
 export function addPieces(program: Command): void {
@@ -87,6 +80,16 @@ function addPiece(
     const environment = pieceEnvironment(piece, { ...given, apiAddress });
     become(scriptOf(piece), { ...runtimeEnvironment(piece), ...environment });
   });
+}
+
+/** What joins is let in by a token of its kind, and by no other. */
+function joining(makesToken: string): readonly Flag[] {
+  return [
+    CONTROL_FLAG,
+    ["--join-token <token>", `from ${makesToken}; needed once`],
+    ["--name <name>", "what to call it (default: this machine's name)"],
+    ...SHARED,
+  ];
 }
 
 type Given = Readonly<Record<string, string | undefined>>;
