@@ -251,7 +251,7 @@ export class Pool {
     this.#servers.delete(server);
     const at = this.#free.indexOf(server);
     if (at >= 0) this.#free.splice(at, 1);
-    server.holder?.lost(server.saidWhy);
+    server.holder?.lost(server.failure);
     server.holder = undefined;
     this.#open();
   }

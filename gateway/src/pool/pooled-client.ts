@@ -181,9 +181,9 @@ export class PooledClient implements Relay, Waiting, FrameReader {
     if (outside) this.traffic.transactionEnded();
   }
 
-  lost(saidWhy: boolean): void {
+  lost(failure: Buffer | undefined): void {
     this.#noteEnd();
-    if (!saidWhy && !this.#asksNoMore) this.#tell(INSTANCE_LOST);
+    if (failure === undefined && !this.#asksNoMore) this.#tell(INSTANCE_LOST);
     this.#server = undefined;
     this.#leave();
   }

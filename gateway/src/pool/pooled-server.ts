@@ -79,7 +79,7 @@ export class PooledServer implements FrameReader {
   #open: Segment | undefined;
   #status = IDLE;
   #sawReady = false;
-  #failed = false;
+  #failure: Buffer | undefined;
   /** Whether something of a client's would stay. */
   #dirty = false;
 
@@ -113,9 +113,9 @@ export class PooledServer implements FrameReader {
     return this.#segments[0]?.silent === true ? LOOKS_AT_ALL : LOOKS_AT;
   }
 
-  /** Whether the last that it said is an error. */
-  get saidWhy(): boolean {
-    return this.#failed;
+  /** The beginning of the error that it said, where that is the last of its answers. */
+  get failure(): Buffer | undefined {
+    return this.#failure;
   }
 
   /** Whether all that was asked is answered and no transaction is open. */
@@ -312,7 +312,7 @@ export class PooledServer implements FrameReader {
         // What the pool asks for itself does not fail on a server that is well.
         if (passes) this.#noteError(start);
         else if (segment?.mayFail !== true) this.stream.destroy();
-        this.#failed = true;
+        this.#failure = Buffer.from(start);
         break;
       case SERVER.ready:
         this.#noteReady(start[HEAD_BYTES] ?? IDLE, passes);
@@ -345,14 +345,14 @@ export class PooledServer implements FrameReader {
   }
 
   #noteReady(status: number, passes: boolean): void {
-    const puts = this.#failed ? undefined : this.#answering?.putsBack;
+    const puts = this.#failure ? undefined : this.#answering?.putsBack;
     if (puts !== undefined) {
       this.holder?.putBack(puts.settings);
       this.#silently(applySettings(puts.settings, puts.local ? "transaction" : "session"));
     }
-    const answered = { failed: this.#failed, outside: status === IDLE };
+    const answered = { failed: this.#failure !== undefined, outside: status === IDLE };
     if (passes) this.holder?.answered(answered);
-    this.#failed = false;
+    this.#failure = undefined;
     this.#status = status;
     this.#sawReady = true;
     // What was not answered by now comes after an error, and never will be.

@@ -1,9 +1,10 @@
 /** A session that has a server of its tenant's pool while a transaction is open. */
-import type { ServerReport, SessionSettings } from "@aerodb/postgres";
+import { decodeReport, type ServerReport, type SessionSettings } from "@aerodb/postgres";
 import { failpoint } from "@aerodb/runtime";
 import type { Traffic } from "../traffic.ts";
 import type { CancelKeys } from "../wire/cancel-keys.ts";
 import { ConnectionTraffic } from "../wire/connection-traffic.ts";
+import { HEAD_BYTES } from "../wire/messages.ts";
 import type { Relay } from "../wire/relay.ts";
 import { type Entry, encodeWelcome, refuse, type Serve } from "../wire/session.ts";
 import type { TenantSession } from "../wire/tenant-sessions.ts";
@@ -25,8 +26,8 @@ export interface PooledSettings {
 const MOST_GREETINGS = 100;
 const NOT_GREETED: ServerReport = {
   severity: "FATAL",
-  sqlState: "22023",
-  message: "the server refused a setting that the client asked for, or ended: see its parameters",
+  sqlState: "57P03",
+  message: "the tenant's server ended: try again in a moment",
 };
 
 /** Serves clients by the pool of their tenant. */
@@ -102,6 +103,16 @@ async function greet(
   return greeting;
 }
 
+/** What a server that was asked for settings has refused; undefined when it ended by itself. */
+function refusalIn(failure: Buffer | undefined): ServerReport | undefined {
+  if (failure === undefined) return undefined;
+  const said = decodeReport(failure.subarray(HEAD_BYTES));
+  const [sqlState, message] = [said.get("C"), said.get("M")];
+  if (said.get("V") !== "ERROR" || sqlState === undefined) return undefined;
+  // A value may be so long that not all of the sentence was kept.
+  return { severity: "FATAL", sqlState, message: message ?? "the server refused a setting" };
+}
+
 /** Takes a server only to hear what it says of settings. */
 class Greeting implements Waiting {
   readonly settingsKey: string;
@@ -148,9 +159,9 @@ class Greeting implements Waiting {
     this.#heard.resolve(report);
   }
 
-  lost(): void {
+  lost(failure: Buffer | undefined): void {
     this.#server = undefined;
-    this.#heard.resolve(NOT_GREETED);
+    this.#heard.resolve(refusalIn(failure) ?? NOT_GREETED);
   }
 
   receive(): void {
