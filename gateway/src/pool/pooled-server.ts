@@ -352,7 +352,7 @@ export class PooledServer implements FrameReader {
     }
     const answered = { failed: this.#failure !== undefined, outside: status === IDLE };
     if (passes) this.holder?.answered(answered);
-    this.#failure = undefined;
+    if (!this.stream.destroyed) this.#failure = undefined;
     this.#status = status;
     this.#sawReady = true;
     // What was not answered by now comes after an error, and never will be.
