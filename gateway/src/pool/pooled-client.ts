@@ -39,6 +39,9 @@ const PROTOCOL_VIOLATION: ServerReport = {
   message: "invalid message on the pooled port",
 };
 
+/** What Postgres gathers before it writes, and would find then that nobody hears it. */
+const MOST_LOST_BYTES = 8_192;
+
 export class PooledClient implements Relay, Waiting, FrameReader {
   readonly looksAt = LOOKS_AT;
   readonly mayChange = MAY_CHANGE;
@@ -53,6 +56,8 @@ export class PooledClient implements Relay, Waiting, FrameReader {
   endedBecause: string | undefined;
   endedAs: ConnectionState | undefined;
   readonly #settings: Map<string, string>;
+  /** What its server has said since it has closed. */
+  #lostBytes = 0;
   readonly #frames = new Frames(this);
   readonly #statements: ClientStatements;
   /** Of the server that it has. */
@@ -155,7 +160,11 @@ export class PooledClient implements Relay, Waiting, FrameReader {
 
   receive(bytes: Buffer): void {
     // It has closed behind what it asked.
-    if (this.#stream.destroyed) return;
+    if (this.#stream.destroyed) {
+      this.#lostBytes += bytes.length;
+      if (this.#lostBytes > MOST_LOST_BYTES) this.#server?.stream.destroy();
+      return;
+    }
     this.traffic.sent(bytes.length);
     const stream = this.#server?.stream;
     if (!this.#stream.write(bytes) && stream !== undefined) slow(stream, this.#stream);

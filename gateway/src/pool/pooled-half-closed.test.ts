@@ -76,6 +76,21 @@ test("who closes behind its queries has them carried out", async () => {
   await expect.poll(kept, { timeout: 5_000 }).toBe(3);
 });
 
+test("who closes behind a query without an end is not answered without an end", async () => {
+  const endless = "select repeat('y', 1000), generate_series(1, 100000000)";
+  const socket = await loggedIn(gateway.pgPooledPort, acme);
+  socket.write(encodeQuery(endless));
+  await new Promise((resolve) => socket.once("data", resolve));
+  socket.end();
+  await sleep(100);
+  socket.resetAndDestroy();
+  const text = "select from pg_stat_activity where query = $1 and state = 'active'";
+  await expect.poll(async () => (await witness.query(text, [endless])).rowCount).toBe(0);
+  const next = await connectTo(gateway.pgPooledPort, acme);
+  expect((await next.query("select 1 as one")).rows).toEqual([{ one: 1 }]);
+  await next.end();
+});
+
 test("who ends its side while it waits for a server is served in its turn", async () => {
   const holder = await connectTo(gateway.pgPooledPort, acme);
   await holder.query("begin");
