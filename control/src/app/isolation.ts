@@ -73,7 +73,8 @@ export const NOT_HIDDEN: Readonly<Record<Isolation, readonly string[]>> = {
     "Functions of Postgres lock what they are given before they look at rights: one who keeps " +
       "another from its own tables by that loses its session within seconds.",
     "What one does can take from all: a transaction that stays open keeps the dead rows of all, " +
-      "and has an index that another makes concurrently wait, numbers of one sequence can be used up, " +
+      "and has an index that another makes concurrently wait, numbers of one sequence can be " +
+      "used up, " +
       "notifications that nobody reads fill one queue, functions in indexes occupy the workers " +
       "that vacuum and analyze tables for a minute each time, and several sessions at once can " +
       "use up the memory, upon which the server begins anew and every session of it ends.",

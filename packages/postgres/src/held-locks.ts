@@ -81,8 +81,8 @@ const BLOCKERS = `
 /**
  * Functions such as `nextval` lock what they are given before they look at rights, so anybody can
  * hold a lock on anybody's relation, what is stored beside it and temporary ones included. Whoever
- * does and keeps another from it is no part of what is going on there; its owner never is meant, nor
- * who only waits.
+ * does and keeps another from it is no part of what is going on there; its owner never is meant,
+ * nor who only waits.
  */
 const INTRUDERS = `
   with locks as materialized (
