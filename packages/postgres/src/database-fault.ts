@@ -31,6 +31,11 @@ export function databaseFault(error: unknown, doing: string): unknown {
   return new Fault("UNAVAILABLE", sentence, { cause: error });
 }
 
+/** Whether a statement failed, and the session goes on. */
+export function isOfStatement(error: unknown): boolean {
+  return error instanceof DatabaseError && error.severity !== "FATAL";
+}
+
 /** Whether a statement failed because another changed the same row of the catalogue. */
 export function wasChangedAtOnce({ message }: DatabaseError): boolean {
   return CHANGED_AT_ONCE.test(message);

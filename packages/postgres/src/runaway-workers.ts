@@ -4,8 +4,8 @@
  * tables of a server, so a tenant could keep those of all others from being vacuumed.
  */
 import type { TenantId } from "@aerodb/model";
-import { type Client, DatabaseError } from "pg";
-import { databaseFault } from "./database-fault.ts";
+import type { Client } from "pg";
+import { databaseFault, isOfStatement } from "./database-fault.ts";
 import { quoteIdentifier } from "./identifier.ts";
 import { IS_TENANT } from "./isolation/rule.ts";
 
@@ -56,7 +56,7 @@ async function spare(client: Client, runaway: Runaway): Promise<void> {
   try {
     await client.query(sparing(runaway));
   } catch (error) {
-    if (!(error instanceof DatabaseError) || error.severity === "FATAL") throw error;
+    if (!isOfStatement(error)) throw error;
   }
 }
 

@@ -5,8 +5,8 @@
  */
 import { createHash } from "node:crypto";
 import { Fault } from "@aerodb/model";
-import { type Client, DatabaseError } from "pg";
-import { databaseFault } from "./database-fault.ts";
+import type { Client, DatabaseError } from "pg";
+import { databaseFault, isOfStatement } from "./database-fault.ts";
 import { quoteIdentifier, quoteLiteral } from "./identifier.ts";
 import { PLATFORM_SCHEMA, POOL_ROLE, SHARED_SCHEMA, TENANTS_ROLE } from "./names.ts";
 import { type PoolLogin, poolRights, poolRoleCreation } from "./pool-login.ts";
@@ -234,7 +234,8 @@ async function keepBatch(
     );
     return "kept";
   } catch (error) {
-    if (!(error instanceof DatabaseError) || error.severity === "FATAL") throw error;
-    return BLOCKED_CODES.includes(error.code ?? "") ? "held" : "failed";
+    if (!isOfStatement(error)) throw error;
+    const { code = "" } = error as DatabaseError;
+    return BLOCKED_CODES.includes(code) ? "held" : "failed";
   }
 }
