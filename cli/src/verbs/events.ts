@@ -1,6 +1,7 @@
 /** `aerodb events list`: what was changed, by whom, and what the platform found by itself. */
 import { type Event, EventSchema } from "@aerodb/rpc/aerodb/control/v1/event_service_pb.js";
-import { type Command, InvalidArgumentError } from "commander";
+import type { Command } from "commander";
+import { parseLimit } from "../limit.ts";
 import { type Column, timeText } from "../output.ts";
 import { showProgress } from "../progress.ts";
 import { openSession } from "../session.ts";
@@ -61,9 +62,4 @@ export function changeText({ before = {}, after = {} }: Pick<Event, "before" | "
 
 function valueText(value: unknown): string | undefined {
   return value === undefined || typeof value === "string" ? value : JSON.stringify(value);
-}
-
-function parseLimit(text: string): number {
-  if (!/^[1-9][0-9]{0,5}$/.test(text)) throw new InvalidArgumentError("It must be a number.");
-  return Number(text);
 }

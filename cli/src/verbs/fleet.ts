@@ -5,7 +5,8 @@ import {
   OperationSchema,
 } from "@aerodb/rpc/aerodb/control/v1/operation_service_pb.js";
 import { type Region, RegionSchema } from "@aerodb/rpc/aerodb/control/v1/region_service_pb.js";
-import { type Command, InvalidArgumentError } from "commander";
+import type { Command } from "commander";
+import { parseLimit } from "../limit.ts";
 import { type Column, timeText } from "../output.ts";
 import { showProgress } from "../progress.ts";
 import { openSession } from "../session.ts";
@@ -112,7 +113,7 @@ function addOperations(program: Command): void {
     .command("list")
     .description("list operations, newest first")
     .option("--tenant <id>", "of this tenant only")
-    .option("--limit <n>", "at most this many", parseSeconds, 50)
+    .option("--limit <n>", "at most this many", parseLimit, 50)
     .action(
       async (flags: { readonly tenant?: string; readonly limit: number }, command: Command) => {
         const { api, output } = openSession(command);
@@ -135,9 +136,4 @@ function addOperations(program: Command): void {
         output.one(OperationSchema, answer.operation, OPERATION);
       }
     });
-}
-
-function parseSeconds(text: string): number {
-  if (!/^[1-9][0-9]{0,5}$/.test(text)) throw new InvalidArgumentError("It must be a number.");
-  return Number(text);
 }
