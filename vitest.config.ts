@@ -6,14 +6,19 @@ import { existsSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { defineConfig } from "vitest/config";
+import { LongFilesFirst } from "./tools/src/long-files-first.ts";
 
 const SECOND = 1000;
 
 /** Made by the first test file that needs it, and gone with the run. */
 const enginesDirectory = join(tmpdir(), `aerodb-engines-${crypto.randomUUID()}`);
 process.once("exit", () => rmSync(enginesDirectory, { recursive: true, force: true }));
-/** Programs that tests start are compiled once, where those of users are kept too. */
-const env = { NODE_COMPILE_CACHE: join(import.meta.dirname, "node_modules/.cache/aerodb") };
+const env = {
+  /** Programs that tests start are compiled once, where those of users are kept too. */
+  NODE_COMPILE_CACHE: join(import.meta.dirname, "node_modules/.cache/aerodb"),
+  /** Where throwaway servers find what initdb made for the first of them. */
+  THROWAWAY_DIRECTORY: enginesDirectory,
+};
 
 /** What is polled for comes in milliseconds, or on a busy machine in seconds. */
 const expectations = { poll: { timeout: 15 * SECOND } };
@@ -72,6 +77,7 @@ function olderMajor(major: number) {
 const SERVER_TESTS = [
   "data-directory",
   "extensions",
+  "group-holdings",
   "isolation/isolation-proof",
   "isolation/mending",
   "isolation/proof-under-locks",
@@ -87,12 +93,14 @@ const SERVER_TESTS = [
   "tenant-suspend",
   "walls",
   "walls-upgrade",
+  "writes-wall",
 ].map((name) => `packages/postgres/src/${name}.test.ts`);
 
 export default defineConfig({
   test: {
     reporters: ["default", "./tools/src/closing-line-reporter.ts"],
     passWithNoTests: true,
+    sequence: { sequencer: LongFilesFirst },
     projects: [
       {
         test: {
@@ -111,12 +119,12 @@ export default defineConfig({
       },
       ...[15, 16, 17].map(olderMajor),
       heavyProject({ name: "contract", order: 1, maxWorkers: 2, timeoutSeconds: 60 }),
-      heavyProject({ name: "integration", order: 2, maxWorkers: 2, timeoutSeconds: 60 }),
-      heavyProject({ name: "attack", order: 3, maxWorkers: 2, timeoutSeconds: 60 }),
-      heavyProject({ name: "fault", order: 3, maxWorkers: 2, timeoutSeconds: 120 }),
-      heavyProject({ name: "e2e", order: 3, maxWorkers: 2, timeoutSeconds: 120 }),
+      heavyProject({ name: "integration", order: 1, maxWorkers: 2, timeoutSeconds: 60 }),
+      heavyProject({ name: "attack", order: 2, maxWorkers: 2, timeoutSeconds: 60 }),
+      heavyProject({ name: "fault", order: 2, maxWorkers: 2, timeoutSeconds: 120 }),
+      heavyProject({ name: "e2e", order: 2, maxWorkers: 2, timeoutSeconds: 120 }),
       // Measures instead of testing: `npm run bench`, never part of `npm test`.
-      heavyProject({ name: "bench", order: 4, maxWorkers: 1, timeoutSeconds: 600 }),
+      heavyProject({ name: "bench", order: 3, maxWorkers: 1, timeoutSeconds: 600 }),
     ],
   },
 });

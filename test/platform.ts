@@ -3,13 +3,14 @@
  * test needs to look at it, break it and prove that nothing of it is left.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { monotonicMs } from "@aerodb/runtime";
 import type pg from "pg";
 import { afterAll, afterEach, beforeAll, expect, onTestFinished } from "vitest";
 import { unmountUnder } from "../agent/src/storage/mounts.ts";
+import { localFindings } from "../cli/src/up/local-findings.ts";
 import { freePorts, isFree, releasePorts } from "./free-ports.ts";
 import { type Pieces, piecesOf, rootsOf } from "./pieces.ts";
 import * as client from "./platform-client.ts";
@@ -22,6 +23,7 @@ import {
   type RunOptions,
   run,
 } from "./program.ts";
+import { shareEngines } from "./shared-engines.ts";
 import { until } from "./until.ts";
 
 export interface PlatformOptions {
@@ -38,6 +40,8 @@ export interface PlatformOptions {
   readonly program?: { readonly node: string; readonly aerodb: string };
   /** False for a test that breaks the start itself. */
   readonly waitUntilReady?: boolean;
+  /** Makes engine and templates in the home, as one with a place or a program of its own does. */
+  readonly ownEngines?: boolean;
 }
 
 export interface Finding {
@@ -67,6 +71,7 @@ export class Platform {
   readonly #directory: string;
   readonly #options: PlatformOptions;
   readonly #clients: pg.Client[] = [];
+  readonly #engines: Readonly<Record<string, string>>;
   #roots: ReadonlySet<string>;
   #up: ChildProcess | undefined;
 
@@ -82,6 +87,9 @@ export class Platform {
     if (options.behindPrivateDirectory !== true) chmodSync(this.#directory, 0o755);
     this.home = options.home ?? join(this.#directory, "home");
     this.#roots = new Set([this.home]);
+    const isOwn = options.ownEngines === true || options.behindPrivateDirectory === true;
+    const isElsewhere = options.home !== undefined || options.program !== undefined;
+    this.#engines = isOwn || isElsewhere ? {} : shareEngines(this.home);
   }
 
   get restUrl(): string {
@@ -231,24 +239,16 @@ export class Platform {
     );
   }
 
-  /** Waits until nothing is under way any more and the doctor finds nothing. */
+  /** Waits until nothing is under way any more and there is nothing for the doctor to find. */
   async settled(ms = 30_000): Promise<void> {
     await this.ready(ms);
     await this.atRest(ms);
     await until(
-      "the diagnosis to be empty",
+      "nothing to be found",
       async () => {
-        // Cheaper than the doctor, who asks for it too and is asked once it is.
+        // What the doctor asks for and looks at itself, without a process for each time.
         const { body } = await this.request("GET", "/v1/diagnosis");
-        if (body.findings.length === 0) return true;
-        throw new Error(JSON.stringify(body.findings, undefined, 2));
-      },
-      ms,
-    );
-    await until(
-      "the doctor to find nothing",
-      async () => {
-        const findings = await this.doctor();
+        const findings = [...body.findings, ...localFindings(realpathSync(this.home))];
         if (findings.length === 0) return true;
         throw new Error(JSON.stringify(findings, undefined, 2));
       },
@@ -273,9 +273,7 @@ export class Platform {
     for (const port of this.ports) expect(await isFree(port), `port ${port} to be free`).toBe(true);
   }
 
-  /**
-   * `kill -9` of `up`, and waiting for its end. What it looked after is not looked after any more.
-   */
+  /** `kill -9` of `up`. What it looked after is not looked after any more. */
   async killUp(): Promise<void> {
     const pid = this.upPid;
     signal(pid, "SIGKILL");
@@ -325,6 +323,7 @@ export class Platform {
       AERODB_AGENTS: String(this.#options.agents ?? 1),
       // Tests count servers and tell them apart; those that want some waiting say so.
       AERODB_WARM_INSTANCES: "0",
+      ...this.#engines,
       ...this.#options.environment,
     };
   }

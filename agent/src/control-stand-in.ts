@@ -15,7 +15,7 @@ import {
 import { within } from "@aerodb/runtime";
 import { grpcService } from "@aerodb/wire";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { Server, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
+import { Server, ServerCredentials, type ServerDuplexStream, status } from "@grpc/grpc-js";
 import type { DesiredInstance, DesiredTenant } from "./desired.ts";
 
 type Call = ServerDuplexStream<ConnectRequest, ConnectResponse>;
@@ -26,6 +26,8 @@ export class ControlStandIn {
   readonly heard: Heard[] = [];
   /** The code that streams are refused with; undefined: they are taken. */
   refusal: number | undefined;
+  /** Whether another takes the place of every stream as soon as it was told what should be. */
+  replaced = false;
   /** Streams that were opened. */
   dials = 0;
   readonly #server = new Server();
@@ -78,6 +80,11 @@ export class ControlStandIn {
       return;
     }
     this.#call = call;
+    if (this.replaced) {
+      this.say({ case: "desired", value: { whole: true } });
+      call.emit("error", { code: status.ABORTED, details: "A newer stream took over." });
+      return;
+    }
     call.on("data", ({ message }: ConnectRequest) => {
       this.heard.push(message);
       for (const wake of this.#wake) wake();

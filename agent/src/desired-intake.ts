@@ -34,13 +34,19 @@ export class DesiredIntake {
     const desired = decodeDesired(message);
     const entries = ledgerEntries(message);
     if (message.whole) {
-      const unlisted = ledger.takeWhole(message.generation, entries);
+      const told = new Set(["instance", "tenant"]);
+      const unlisted = ledger
+        .takeWhole(message.generation, entries)
+        .filter(({ kind }) => told.has(kind));
       if (unlisted.length > 0) {
         const count = unlisted.length;
         logger.warn({ count }, "control does not list what the ledger holds; it is left alone");
       }
     } else {
       ledger.takeChange(message.baseGeneration, message.generation, entries);
+    }
+    for (const instance of desired.instances) {
+      if (instance.present && instance.kept) state.keep(instance.spec.id);
     }
     await failpoint("agent.ledger.taken");
     for (const subject of state.desire(desired)) this.#ports.desired(subject);

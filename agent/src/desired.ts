@@ -22,6 +22,8 @@ export interface DesiredInstance {
   readonly generation: bigint;
   readonly present: boolean;
   readonly spec: InstanceSpec;
+  /** Whether it has served somebody: where its data is not there, it is not made anew. */
+  readonly kept?: boolean;
 }
 
 /** A tenant that should be in an instance, or should be no more. */
@@ -36,6 +38,8 @@ export interface DesiredTenant {
   readonly extensions: readonly string[];
   /** Whether it may not log in, and should have no session. */
   readonly suspended: boolean;
+  /** Whether it may add to nothing: what it stores is over its quota. */
+  readonly writesRefused: boolean;
 }
 
 /** One thing on the host that is brought in line on its own. */
@@ -68,7 +72,8 @@ export function ledgerEntries(state: DesiredState): LedgerEntry[] {
       kind: "instance",
       id: instance.instanceId,
       generation: instance.generation,
-      body: toBinary(DesiredInstanceSchema, instance),
+      // Which data it has is found out after it was told: that is no other thing to be told.
+      body: toBinary(DesiredInstanceSchema, { ...instance, systemIdentifier: 0n }),
     })),
     ...state.tenants.map((tenant) => ({
       kind: "tenant",
@@ -104,6 +109,7 @@ function decodeInstance(wire: WireInstance): DesiredInstance {
   return {
     generation: wire.generation,
     present: isPresent(wire.presence, wire.instanceId),
+    kept: wire.systemIdentifier !== 0n,
     spec: {
       id: instanceId(wire.instanceId),
       shared: wire.shared,
@@ -131,6 +137,7 @@ function decodeTenant(wire: WireTenant): DesiredTenant {
     connectionLimit: wire.connectionLimit,
     extensions: wire.extensions,
     suspended: wire.suspended,
+    writesRefused: wire.writesRefused,
   };
 }
 

@@ -1,9 +1,9 @@
 /** The agent's directory: what belongs in it, and that only one agent uses it. */
-import { chmodSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { chmodSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { Fault } from "@aerodb/model";
 import { canChangeOwner } from "@aerodb/postgres";
-import { openDatabase } from "@aerodb/runtime";
+import { makeHome, openDatabase } from "@aerodb/runtime";
 
 /** Everything the agent itself puts into its home; SQLite adds files beside its own. */
 const OWN_ENTRIES: ReadonlySet<string> = new Set([
@@ -38,8 +38,8 @@ export function clearHome(home: string): void {
 }
 
 /** Instances run as other users: they pass through the home to what is theirs, and list nothing. */
-export function makeHome(home: string): void {
-  mkdirSync(home, { recursive: true });
+export function openHome(home: string): void {
+  makeHome(home);
   chmodSync(home, canChangeOwner() ? 0o711 : 0o700);
 }
 

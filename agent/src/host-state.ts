@@ -3,6 +3,7 @@ import type { ListedTenant, SharedTableChange } from "@aerodb/postgres";
 import type { Desired, DesiredInstance, DesiredTenant, Subject } from "./desired.ts";
 import type { FoundInstance, RunningInstance } from "./drivers/driver.ts";
 import type { AppliedSpec } from "./instance-spec.ts";
+import type { KeptSet } from "./kept-instances.ts";
 import type { SeenInstance } from "./reconcile-host.ts";
 
 interface Seen {
@@ -22,7 +23,14 @@ export class HostState {
   readonly #tenantsByInstance = new Map<InstanceId, Set<TenantId>>();
   readonly #seen = new Map<InstanceId, Seen>();
   readonly #readOnly = new Map<InstanceId, string>();
+  /** Instances that have served somebody: they are not made anew. */
+  readonly kept: KeptSet;
+  readonly #writesRefused = new Map<InstanceId, string>();
   #changes: readonly SharedTableChange[] = [];
+
+  constructor(kept: KeptSet = new Set()) {
+    this.kept = kept;
+  }
 
   /** Takes in what is desired. Returns the subjects that it changes or names anew. */
   desire(desired: Desired): Subject[] {
@@ -39,7 +47,9 @@ export class HostState {
   forget(subject: Subject): void {
     if (subject.kind === "instance") {
       this.#instances.delete(subject.id);
+      this.kept.delete(subject.id);
       this.#readOnly.delete(subject.id);
+      this.#writesRefused.delete(subject.id);
       return;
     }
     const tenant = this.#tenants.get(subject.id);
@@ -50,12 +60,23 @@ export class HostState {
     if (siblings?.size === 0) this.#tenantsByInstance.delete(tenant.instanceId);
   }
 
-  /** What control wants of an instance, and what the room that is left makes of it. */
+  /** What control wants of an instance, and what the host makes of it. */
   instance(id: InstanceId): DesiredInstance | undefined {
-    const desired = this.#instances.get(id);
-    const readOnly = this.#readOnly.get(id);
-    if (desired === undefined || readOnly === undefined) return desired;
-    return { ...desired, spec: { ...desired.spec, readOnly } };
+    const told = this.#instances.get(id);
+    if (told === undefined) return undefined;
+    const desired = { ...told, kept: this.kept.has(id) };
+    const [readOnly, writesRefused] = [this.#readOnly.get(id), this.#writesRefused.get(id)];
+    if ((readOnly ?? writesRefused) === undefined) return desired;
+    const because = {
+      ...(readOnly === undefined ? {} : { readOnly }),
+      ...(writesRefused === undefined ? {} : { writesRefused }),
+    };
+    return { ...desired, spec: { ...told.spec, ...because } };
+  }
+
+  /** The instance has served somebody, or control knows its data: it is not made anew. */
+  keep(id: InstanceId): void {
+    this.kept.add(id);
   }
 
   /**
@@ -63,14 +84,19 @@ export class HostState {
    * Returns whether that is news.
    */
   setReadOnly(id: InstanceId, reason: string | undefined): boolean {
-    const before = this.#readOnly.get(id);
-    if (reason === undefined) this.#readOnly.delete(id);
-    else this.#readOnly.set(id, reason);
-    return before !== reason;
+    return setReason(this.#readOnly, id, reason);
   }
 
+  /** Has an instance refuse its tenants' writes for a reason; likewise. */
+  setWritesRefused(id: InstanceId, reason: string | undefined): boolean {
+    return setReason(this.#writesRefused, id, reason);
+  }
+
+  /** What control wants of a tenant, and what the room that is left makes of it. */
   tenant(id: TenantId): DesiredTenant | undefined {
-    return this.#tenants.get(id);
+    const desired = this.#tenants.get(id);
+    if (desired === undefined || !this.#writesRefused.has(desired.instanceId)) return desired;
+    return { ...desired, writesRefused: true };
   }
 
   /** Changes that every shared instance should have, in order. */
@@ -109,11 +135,13 @@ export class HostState {
 
   /** An instance that was found on the host, its tenants not yet listed. */
   find({ id, running }: FoundInstance, applied?: AppliedSpec): void {
+    this.keep(id);
     this.#seen.set(id, { running, tenants: undefined, applied, newestChange: undefined });
   }
 
   /** The server is up. `fresh`: it was only just made, so that it holds no tenant. */
   started(running: RunningInstance, fresh: boolean, applied?: AppliedSpec): void {
+    this.keep(running.id);
     const tenants = fresh ? new Map() : undefined;
     this.#seen.set(running.id, { running, tenants, applied, newestChange: undefined });
   }
@@ -136,6 +164,7 @@ export class HostState {
   }
 
   destroyed(id: InstanceId): void {
+    this.kept.delete(id);
     this.#seen.delete(id);
   }
 
@@ -157,6 +186,8 @@ export class HostState {
       sessions: 0,
       verifier: tenant.verifier,
       connectionLimit: tenant.connectionLimit,
+      writesRefused: tenant.writesRefused,
+      earlierWriters: 0,
       settings: [],
       extensions: tenant.extensions,
     });
@@ -194,4 +225,16 @@ export class HostState {
     siblings.add(tenant.tenantId);
     this.#tenantsByInstance.set(tenant.instanceId, siblings);
   }
+}
+
+/** Returns whether that is news. */
+function setReason(
+  reasons: Map<InstanceId, string>,
+  id: InstanceId,
+  reason: string | undefined,
+): boolean {
+  const before = reasons.get(id);
+  if (reason === undefined) reasons.delete(id);
+  else reasons.set(id, reason);
+  return before !== reason;
 }

@@ -1,7 +1,7 @@
 /** The agent without its doors: what is desired, what runs, and the work between. */
 import { join } from "node:path";
 import { type InstanceId, messageOf } from "@aerodb/model";
-import { every, Ledger, type Logger, Spool, sleep, within } from "@aerodb/runtime";
+import { every, Ledger, type Logger, now, Spool, sleep, within } from "@aerodb/runtime";
 import type { Subject } from "./desired.ts";
 import { DesiredIntake } from "./desired-intake.ts";
 import type { InstanceDriver, RunningInstance } from "./drivers/driver.ts";
@@ -9,13 +9,17 @@ import { FillWatch } from "./fill-watch.ts";
 import { HostState } from "./host-state.ts";
 import { type HungOptions, HungServers } from "./hung-servers.ts";
 import { IsolationWatch, type KeptProof } from "./isolation-watch.ts";
+import { KeptInstances } from "./kept-instances.ts";
 import { LockWatch } from "./lock-watch.ts";
 import type { MeterLogin } from "./meter/instance-meter.ts";
+import { ResourceMeter } from "./meter/resource-meter.ts";
 import { Sampler } from "./meter/sampler.ts";
 import { openSampleSpool } from "./meter/samples-spool.ts";
 import { StorageMeter } from "./meter/storage-meter.ts";
 import { HostReconciler, type ReconcilerPorts } from "./reconciler.ts";
-import { readHostDisk } from "./storage/host-reserve.ts";
+import { Sequence } from "./sequence.ts";
+import { ServerEnds } from "./server-ends.ts";
+import { type HostDisk, readHostDisk } from "./storage/host-reserve.ts";
 import { markListed } from "./sweep.ts";
 import type { TenantKeeper } from "./tenant-keeper.ts";
 import { Wakings } from "./wakings.ts";
@@ -30,6 +34,8 @@ export interface HostOptions {
   readonly meterLogin?: MeterLogin;
   /** Whether there is memory for one more warm instance; left out, what the machine has decides. */
   readonly hasRoom?: () => boolean;
+  /** What is left of the disk; left out, the machine is asked. */
+  readonly hostDisk?: () => Promise<HostDisk>;
   /** When a server that answers nobody is ended. */
   readonly hung?: HungOptions;
   /** How often everything is looked at, whether or not anybody said that something changed. */
@@ -45,7 +51,9 @@ const PACE_MS = 200;
 const ASKED_MS = 2_000;
 const METER_MS = 60_000;
 /** What is written by the time the host's disk is looked at again must fit into its reserve. */
-const DISK_MS = 2_000;
+const DISK_MS = 500;
+/** A volume that was filled keeps its tenant from truncating so long. */
+const VOLUMES_MS = 2_000;
 /** Nobody else can log in while a tenant holds all locks. */
 const LOCKS_MS = 2_000;
 const RUNAWAYS_MS = 30_000;
@@ -56,13 +64,17 @@ const STOP_MS = 5_000;
 
 export class Host {
   readonly home: string;
-  readonly state = new HostState();
+  readonly state: HostState;
   readonly driver: InstanceDriver;
   readonly tenants: TenantKeeper;
   readonly ledger: Ledger;
+  /** Numbers of reports and of what they tell. */
+  readonly sequence: Sequence;
+  readonly ends = new ServerEnds(() => this.sequence.next());
   readonly usage: Spool;
   readonly samples: Spool;
   readonly sampler: Sampler;
+  readonly #resources: ResourceMeter;
   readonly intake: DesiredIntake;
   readonly reconciler: HostReconciler;
   readonly wakings: Wakings;
@@ -79,6 +91,7 @@ export class Host {
   readonly #usageListeners: (() => void)[] = [];
   readonly #sampleListeners: (() => void)[] = [];
   readonly #warmListeners: (() => void)[] = [];
+  readonly #diskListeners: (() => void)[] = [];
   readonly #proofListeners: ((proofs: readonly KeptProof[]) => void)[] = [];
 
   constructor(options: HostOptions) {
@@ -88,13 +101,18 @@ export class Host {
     this.#logger = logger;
     this.#signal = signal;
     this.#checkMs = options.checkMs ?? CHECK_MS;
-    this.tenants = options.tenants(this.state);
     this.ledger = new Ledger(join(home, "ledger.db"));
-    this.usage = new Spool(join(home, "usage.db"));
+    this.state = new HostState(new KeptInstances(this.ledger));
+    this.sequence = new Sequence(join(home, "sequence"));
+    this.#resources = new ResourceMeter(this.state);
+    this.tenants = options.tenants(this.state);
+    // A new spool begins above all that an earlier one could have numbered.
+    this.usage = new Spool(join(home, "usage.db"), { firstSequence: BigInt(now().getTime()) });
     this.samples = openSampleSpool(join(home, "samples.db"));
     this.sampler = new Sampler({
       ...{ home, state: this.state, driver, samples: this.samples, logger },
       login: options.meterLogin,
+      took: (id, seconds, readings) => this.#resources.take(id, seconds, readings),
       sampled: () => {
         for (const listener of this.#sampleListeners) listener();
       },
@@ -128,17 +146,14 @@ export class Host {
     const healed: ReconcilerPorts["healed"] = (tenant, rules) => {
       void this.isolation.healed(tenant, rules);
     };
-    const ports = { state, driver, tenants, admit, healed, vacant, logger, changed, signal };
+    const { ends } = this;
+    const ports = { state, driver, tenants, admit, healed, ends, vacant, logger, changed, signal };
     this.reconciler = new HostReconciler(ports);
     const isCurrent = (running: RunningInstance) => state.isCurrent(running);
     const end = (running: RunningInstance, reason: string) => this.reconciler.end(running, reason);
     const isIdle = (running: RunningInstance) => this.sampler.isIdle(running.id);
     this.hung = new HungServers({ isCurrent, isIdle, end, signal }, options.hung);
-    this.fill = new FillWatch({
-      ...{ state, driver, logger },
-      hostDisk: () => readHostDisk(home),
-      look: (subject) => this.reconciler.look(subject),
-    });
+    this.fill = this.#watchFill(options);
     this.locks = new LockWatch({ state, tenants, logger });
     const look = (subject: Subject): void => {
       const ready = subject.kind === "instance" ? this.warm.give(subject.id) : undefined;
@@ -168,6 +183,11 @@ export class Host {
     this.#warmListeners.push(listener);
   }
 
+  /** Calls back whenever writes stop on the whole host because of its disk, and begin again. */
+  onDisk(listener: () => void): void {
+    this.#diskListeners.push(listener);
+  }
+
   /** Calls back with proofs of tenants' isolation as they are made. */
   onProofs(listener: (proofs: readonly KeptProof[]) => void): void {
     this.#proofListeners.push(listener);
@@ -175,10 +195,12 @@ export class Host {
 
   /** Takes over what is on the host and begins to work; needs control for nothing. */
   async start(): Promise<void> {
-    await this.driver.recover();
+    await this.driver.recover(this.state.kept);
     await this.fill.checkHost();
     const found = await this.driver.list();
     await this.warm.start(found);
+    const servers = new Map(found.map(({ id, running }) => [id, running]));
+    await this.fill.checkVolumes((id) => servers.get(id));
     await this.reconciler.adopt(found.filter(({ id }) => !this.warm.holds(id)));
     await markListed(this);
     every(this.#checkMs, () => this.#checkDrift(), this.#signal);
@@ -187,6 +209,7 @@ export class Host {
     const meter = new StorageMeter({ ...this, tenantBytes, logger: this.#logger });
     every(METER_MS, () => this.#measure(meter), this.#signal);
     every(DISK_MS, () => this.fill.checkHost(), this.#signal);
+    every(VOLUMES_MS, () => this.fill.checkVolumes(), this.#signal);
     every(LOCKS_MS, () => this.locks.look(), this.#signal);
     every(RUNAWAYS_MS, () => this.#endRunaways(), this.#signal);
     every(METER_MS, () => this.fill.checkInstances(), this.#signal);
@@ -207,10 +230,24 @@ export class Host {
   }
 
   close(): void {
+    this.#keepUsage(this.#resources.read());
     this.ledger.close();
     this.usage.close();
     this.sampler.close();
     this.samples.close();
+    this.tenants.close();
+  }
+
+  #watchFill({ home, driver, logger, hostDisk }: HostOptions): FillWatch {
+    return new FillWatch({
+      ...{ state: this.state, driver, logger },
+      isIdle: (id) => this.sampler.isIdle(id),
+      hostDisk: hostDisk ?? (() => readHostDisk(home, countOf(this.state))),
+      look: (subject) => this.reconciler.look(subject),
+      hostTurned: () => {
+        for (const listener of this.#diskListeners) listener();
+      },
+    });
   }
 
   /** So that a tenant that gets the server finds it proven, with a session open. */
@@ -282,8 +319,19 @@ export class Host {
     });
   }
 
-  async #measure(meter: StorageMeter): Promise<void> {
-    if ((await meter.measure()) === 0) return;
+  async #measure(storage: StorageMeter): Promise<void> {
+    if (!this.#keepUsage([...(await storage.read()), ...this.#resources.read()])) return;
     for (const listener of this.#usageListeners) listener();
   }
+
+  /** Puts events where they wait for control. False when there are none. */
+  #keepUsage(events: readonly Uint8Array[]): boolean {
+    if (events.length > 0) this.usage.append(events);
+    return events.length > 0;
+  }
+}
+
+/** How many instances should write here. */
+function countOf(state: HostState): number {
+  return [...state.instances()].filter(({ present }) => present).length;
 }

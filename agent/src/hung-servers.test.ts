@@ -3,11 +3,11 @@ import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { socketPath } from "@aerodb/postgres";
-import { newSecret, silent } from "@aerodb/runtime";
+import { newSecret, silent, sleep } from "@aerodb/runtime";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import type { RunningInstance } from "./drivers/driver.ts";
 import { ProcessDriver } from "./drivers/process/process-driver.ts";
-import { HungServers } from "./hung-servers.ts";
+import { HungServers, isAsleep } from "./hung-servers.ts";
 import { sampleSpec } from "./sample-spec.ts";
 import { EngineShelf } from "./storage/engine-shelf.ts";
 
@@ -70,9 +70,18 @@ test("a suspicion ends with the server that it was of", async () => {
   expect(ended).toEqual([]);
 });
 
+/** Until a process has slept for a while: who was asked just now clears up behind that. */
+async function untilAsleep(pid: number): Promise<void> {
+  for (let asleep = 0; asleep < 10; ) {
+    await sleep(10);
+    asleep = isAsleep(pid) ? asleep + 1 : 0;
+  }
+}
+
 test("a server that nobody uses is asked once and then left asleep, until somebody comes", async () => {
   const hung = hungServers();
   await hung.look(running);
+  await untilAsleep(running.pid);
   const socket = socketPath(running.socketDirectory);
   await rename(socket, `${socket}.away`);
   isIdle = true;

@@ -87,7 +87,7 @@ export class HungServers {
 }
 
 /** Whether a process waits for something to come: not one that is stopped, loops or is stuck. */
-function isAsleep(pid: number): boolean {
+export function isAsleep(pid: number): boolean {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
     return stat.slice(stat.lastIndexOf(")") + 2).startsWith("S");

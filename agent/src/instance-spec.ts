@@ -20,6 +20,8 @@ export interface InstanceSpec {
    * agent's own doing, while hardly any room is left.
    */
   readonly readOnly?: string;
+  /** Why its tenants' writes are refused; undefined when they are not. Likewise the agent's own. */
+  readonly writesRefused?: string;
   /** Who is started first when many are to be: higher is sooner. */
   readonly importance: number;
   /** A server that was started for an older generation than this is to be restarted; 0: none is. */
@@ -30,6 +32,8 @@ export interface InstanceSpec {
 export interface AppliedSpec {
   /** The `restartGeneration` that it was started for. */
   readonly startedFor: bigint;
+  /** What it was sized to when it started, and keeps until it is restarted. */
+  readonly startedWith: Pick<InstanceSpec, "memoryMiB" | "maxConnections">;
   /** All of the spec that a running server can be brought to, as `limitsOf` spells it. */
   readonly limits: string;
   /** Names of what waits for a restart. */
@@ -38,7 +42,26 @@ export interface AppliedSpec {
 
 /** What a server has that is started with a spec. */
 export function appliedAtStart(spec: InstanceSpec): AppliedSpec {
-  return { startedFor: spec.restartGeneration, limits: limitsOf(spec), pendingRestart: [] };
+  const { memoryMiB, maxConnections } = spec;
+  return {
+    startedFor: spec.restartGeneration,
+    startedWith: { memoryMiB, maxConnections },
+    limits: limitsOf(spec),
+    pendingRestart: [],
+  };
+}
+
+/**
+ * What the limits around a running server follow from: never less than it was sized to when it
+ * started, for what its shared memory and its connections take is ended where it finds no room.
+ */
+export function heldSpec(spec: InstanceSpec, applied: AppliedSpec | undefined): InstanceSpec {
+  const { memoryMiB, maxConnections } = applied?.startedWith ?? spec;
+  return {
+    ...spec,
+    memoryMiB: Math.max(spec.memoryMiB, memoryMiB),
+    maxConnections: Math.max(spec.maxConnections, maxConnections),
+  };
 }
 
 /** The same text for the same limits and settings, and for no others. */

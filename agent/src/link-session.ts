@@ -10,6 +10,8 @@ import {
   type Hello,
   type LogChunk,
   type LogRequest,
+  type RelationReport,
+  type RelationRequest,
   type SweepReport,
   type SweepRequest,
   type TrialReport,
@@ -47,10 +49,13 @@ export interface SessionPorts {
   readonly sweep: (request: SweepRequest) => Promise<SweepReport>;
   /** What is to be kept ready, and what is. */
   readonly warm: { order(order: WarmOrder): void; report(): WarmReport };
+  /** Whether no instance takes writes, because the host's disk is nearly full. */
+  readonly diskFull: () => boolean;
   /** The newest proof of every tenant. */
   readonly proofs: () => readonly IsolationProof[];
   readonly prove: (request: ProofRequest) => Promise<ProofReport>;
   readonly tryTables: (request: TrialRequest) => Promise<TrialReport>;
+  readonly sizeRelations: (request: RelationRequest) => Promise<RelationReport>;
   /** The number of the next report. */
   readonly nextSequence: () => bigint;
   readonly logger: Logger;
@@ -60,9 +65,20 @@ export type LinkCall = ClientDuplexStream<ConnectRequest, ConnectResponse>;
 
 export interface SessionEnd {
   readonly reason: string;
-  /** Whether control will not have this host: nothing but an operator changes that. */
-  readonly refused: boolean;
+  readonly cause: EndCause;
 }
+
+/**
+ * `refused`: control will not have this host, and nothing but an operator changes that. `replaced`:
+ * a newer stream of the host took the place of this one. All else is `lost`.
+ */
+export type EndCause = "refused" | "replaced" | "lost";
+
+const CAUSES: Readonly<Record<number, EndCause>> = {
+  [status.PERMISSION_DENIED]: "refused",
+  [status.FAILED_PRECONDITION]: "refused",
+  [status.ABORTED]: "replaced",
+};
 
 const HEARTBEAT_MS = 5_000;
 const USAGE_BATCH = 500;
@@ -98,13 +114,13 @@ export class LinkSession {
       write: (value) => this.#write({ case: "samples", value }),
       isOpen: () => !this.#blocked && !this.#over.signal.aborted,
     });
-    const end = (reason: string, refused = false): void => {
+    const end = (reason: string, cause: EndCause = "lost"): void => {
       this.#over.abort();
-      resolve({ reason: this.#refusal ?? reason, refused });
+      resolve({ reason: this.#refusal ?? reason, cause });
     };
     call.on("data", (message: ConnectResponse) => this.#receive(message));
     call.on("error", (error: Partial<ServiceError>) =>
-      end(messageOf(error), error.code === status.PERMISSION_DENIED),
+      end(messageOf(error), CAUSES[error.code ?? status.UNKNOWN]),
     );
     call.on("end", () => end("control ended the stream"));
     call.on("drain", () => this.#unblock());
@@ -151,6 +167,11 @@ export class LinkSession {
     this.#write({ case: "warm", value: this.#ports.warm.report() });
   }
 
+  /** Every report says how the host's disk is. */
+  sendDisk(): void {
+    this.#sendReport(create(ObservedReportSchema));
+  }
+
   sendFingerprint(fingerprint: Fingerprint): void {
     this.#write({ case: "fingerprint", value: fingerprint });
   }
@@ -188,6 +209,7 @@ export class LinkSession {
     if (message.case === "warm") this.#ports.warm.order(message.value);
     if (message.case === "proof") void this.#answerProof(message.value);
     if (message.case === "trial") void this.#answerTrial(message.value);
+    if (message.case === "relations") void this.#answerRelations(message.value);
     if (message.case === "sweep") void this.#answerSweep(message.value);
   }
 
@@ -241,6 +263,10 @@ export class LinkSession {
     this.#write({ case: "trial", value: await this.#ports.tryTables(request) });
   }
 
+  async #answerRelations(request: RelationRequest): Promise<void> {
+    this.#write({ case: "relations", value: await this.#ports.sizeRelations(request) });
+  }
+
   async #answerSweep(request: SweepRequest): Promise<void> {
     this.#write({ case: "sweep", value: await this.#ports.sweep(request) });
   }
@@ -274,7 +300,9 @@ export class LinkSession {
   }
 
   #sendReport(report: ObservedReport): void {
+    if (this.#over.signal.aborted) return;
     report.sequence = this.#ports.nextSequence();
+    report.diskFull = this.#ports.diskFull();
     this.#unacknowledged.set(report.sequence, absentIn(report));
     this.#write({ case: "observed", value: report });
     void failpoint("agent.report.sent");

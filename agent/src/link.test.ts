@@ -106,11 +106,23 @@ test("a host that control refuses asks seldom; one that only lost its stream dia
   };
   const passing = await dialsIn(status.UNAVAILABLE);
   expect(passing).toBeGreaterThan(3);
-  expect(await dialsIn(status.PERMISSION_DENIED)).toBeLessThan(passing);
+  for (const code of [status.PERMISSION_DENIED, status.FAILED_PRECONDITION]) {
+    expect(await dialsIn(code)).toBeLessThan(passing);
+  }
   control.refusal = undefined;
   const hellos = () => control.heard.filter((each) => each?.case === "hello").length;
   const before = hellos();
   await control.hears("the host to come back", () => (hellos() > before ? true : undefined));
+});
+
+test("an agent that is replaced again and again waits longer each time", async () => {
+  const { dials } = control;
+  control.replaced = true;
+  control.hangUp();
+  await sleep(4_000);
+  // After 0.1, 0.3, 0.7, 1.5, 3.1 and 6.3 s; at once again each time it would be dozens.
+  expect(control.dials - dials).toBeLessThan(9);
+  control.replaced = false;
 });
 
 test("parts of a generation act once the last has come", async () => {
@@ -143,7 +155,8 @@ test("what is gone is forgotten once control has taken it in, and not before", a
   control.say({ case: "acknowledgement", value: { observedSequence: sequence } });
   control.say({ case: "audit", value: { auditId: 8n } });
   await control.hears("the audit", (heard) => heard.find((each) => each.case === "audit"));
-  expect(ledger.entries().map(({ id }) => id)).toEqual([instance.spec.id]);
+  const told = ledger.entries().filter(({ kind }) => kind !== "kept");
+  expect(told.map(({ id }) => id)).toEqual([instance.spec.id]);
 });
 
 test("the same generation with other contents ends the stream, and nothing of it is done", async () => {
@@ -207,6 +220,8 @@ test("without control an agent that starts again runs what it was last told", as
 test("readings are sent again until they are acknowledged", async () => {
   const event = create(UsageEventSchema, { meter: "storage_bytes", value: 5n });
   agent.host.usage.append([toBinary(UsageEventSchema, event)]);
+  const [kept] = agent.host.usage.after(0n, 1);
+  const sequence = kept?.sequence ?? expect.fail("nothing is kept");
   control.hangUp();
   await control.hears("usage", (heard) => heard.find((each) => each.case === "usage"));
   control.hangUp();
@@ -214,8 +229,8 @@ test("readings are sent again until they are acknowledged", async () => {
     const found = heard.filter((each) => each.case === "usage");
     return found.length >= 2 ? found : undefined;
   });
-  expect(second).toMatchObject({ value: { events: [{ sequence: 1n, value: 5n }] } });
-  control.say({ case: "acknowledgement", value: { usageSequence: 1n } });
+  expect(second).toMatchObject({ value: { events: [{ sequence, value: 5n }] } });
+  control.say({ case: "acknowledgement", value: { usageSequence: sequence } });
   control.say({ case: "audit", value: { auditId: 8n } });
   await control.hears("the audit", (heard) => heard.find((each) => each.case === "audit"));
   expect(agent.host.usage.after(0n, 10)).toEqual([]);

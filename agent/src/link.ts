@@ -2,10 +2,10 @@
 import type { Fingerprint } from "@aerodb/rpc/aerodb/agent/v1/fingerprint_pb.js";
 import { LinkService } from "@aerodb/rpc/aerodb/agent/v1/link_service_pb.js";
 import type { IsolationProof } from "@aerodb/rpc/aerodb/agent/v1/observed_pb.js";
-import { backoffMs, type Logger, sleep } from "@aerodb/runtime";
+import { backoffMs, type Logger, monotonicMs, sleep } from "@aerodb/runtime";
 import { type CallingClient, openStream } from "@aerodb/wire";
 import type { Subject } from "./desired.ts";
-import { LinkSession, type SessionPorts } from "./link-session.ts";
+import { type EndCause, LinkSession, type SessionPorts } from "./link-session.ts";
 
 export interface LinkOptions extends SessionPorts {
   readonly client: CallingClient;
@@ -13,9 +13,15 @@ export interface LinkOptions extends SessionPorts {
   readonly signal: AbortSignal;
 }
 
-const BACKOFF = { firstMs: 100, maxMs: 1_000 };
-/** Whom control refuses is heard again once an operator has done something. */
-const REFUSED_BACKOFF = { firstMs: 1_000, maxMs: 60_000 };
+const BACKOFF: Readonly<Record<EndCause, { readonly firstMs: number; readonly maxMs: number }>> = {
+  lost: { firstMs: 100, maxMs: 1_000 },
+  // As long as another agent runs with the same identity, each takes the place of the other.
+  replaced: { firstMs: 100, maxMs: 30_000 },
+  // Whom control refuses is heard again once an operator has done something.
+  refused: { firstMs: 1_000, maxMs: 60_000 },
+};
+/** A stream that ended sooner is a failure like one that was not taken. */
+const STEADY_MS = 5_000;
 
 export class Link {
   readonly #options: LinkOptions;
@@ -40,6 +46,11 @@ export class Link {
     this.#session?.sendWarm();
   }
 
+  /** Writes stopped on the whole host, or began again. */
+  sendDisk(): void {
+    this.#session?.sendDisk();
+  }
+
   /** Each stream begins with the newest of every tenant. */
   sendProofs(proofs: readonly IsolationProof[]): void {
     this.#session?.sendProofs(proofs);
@@ -59,21 +70,21 @@ export class Link {
     const { client, logger, signal } = this.#options;
     signal.addEventListener("abort", () => this.#session?.close(), { once: true });
     let failures = 0;
-    let wasRefused = false;
+    let before: EndCause | undefined;
     while (!signal.aborted) {
+      const dialledMs = monotonicMs();
       this.#session = new LinkSession(
         openStream(client, LinkService.method.connect),
         this.#options,
       );
-      const { reason, refused } = await this.#session.ended;
-      const isNew = this.#session.heard || refused !== wasRefused;
-      failures = isNew ? 1 : failures + 1;
-      wasRefused = refused;
+      const { reason, cause } = await this.#session.ended;
+      const wasSteady = this.#session.heard && monotonicMs() - dialledMs >= STEADY_MS;
+      failures = wasSteady || cause !== before ? 1 : failures + 1;
+      before = cause;
       this.#session = undefined;
       if (signal.aborted) return;
       logger.warn({ reason, failures }, "the link to control is down");
-      const backoff = refused ? REFUSED_BACKOFF : BACKOFF;
-      await sleep(backoffMs(failures, backoff), signal).catch(() => undefined);
+      await sleep(backoffMs(failures, BACKOFF[cause]), signal).catch(() => undefined);
     }
   }
 }

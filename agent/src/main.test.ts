@@ -98,9 +98,9 @@ async function stop(signal: NodeJS.Signals): Promise<void> {
   await ended();
 }
 
-async function ended(): Promise<void> {
+async function ended(expecting = "the agent to end"): Promise<void> {
   if (agent.exitCode !== null || agent.signalCode !== null) return;
-  await within({ ms: 15_000, expecting: "the agent to end" }, once(agent, "exit"));
+  await within({ ms: 15_000, expecting }, once(agent, "exit"));
 }
 
 async function say(present: boolean): Promise<void> {
@@ -191,31 +191,52 @@ test("a second agent on the same home is refused with a sentence", async () => {
 });
 
 // The other steps of an instance are those of a driver: test/contract/driver kills at each.
-const making = [
-  "agent.ledger.taken=kill",
-  "agent.instance.make=kill@2",
-  "agent.instance.cloned=kill@2",
-  "agent.instance.furnished=kill@2",
-  "agent.instance.made=kill@2",
-  "agent.instance.start=kill@2",
-  "agent.instance.enclosed=kill@2",
-  "agent.instance.started=kill@2",
-  "agent.tenant.ensure=kill@2",
-  "agent.tenant.ensured=kill@2",
-  "agent.report.sent=kill@2",
+const MAKING = [
+  "agent.ledger.taken",
+  "agent.instance.make",
+  "agent.instance.cloned",
+  "agent.instance.furnished",
+  "agent.instance.made",
+  "agent.instance.start",
+  "agent.instance.enclosed",
+  "agent.instance.started",
+  "agent.tenant.ensure",
+  "agent.tenant.ensured",
+  "agent.report.sent",
 ];
 
-test.each(making)("an agent killed at %s makes it all once restarted", async (point) => {
-  await start(point);
-  await say(true);
-  await ended();
+async function isMade(): Promise<void> {
   control.heard.length = 0;
   await start();
   await say(true);
   await bothAre(TenantState.READY);
   const left = readdirSync(join(home, "instances")).toSorted();
   expect(left).toEqual([shared.spec.id, dedicated.spec.id].toSorted());
+}
+
+// One life after the other, each a step further: it begins with what all before have left.
+test("an agent killed at each step of making makes it all", { timeout: 180_000 }, async () => {
+  for (const point of MAKING) {
+    control.heard.length = 0;
+    // What is desired is in its ledger by then: it may come there before it is told again.
+    void start(`${point}=kill`)
+      .then(() => say(true))
+      .catch(() => undefined);
+    await ended(`the agent to come to ${point}`);
+    expect(agent.signalCode, point).toBe("SIGKILL");
+  }
+  await isMade();
 });
+
+test.each(["agent.instance.cloned", "agent.instance.started", "agent.tenant.ensured"])(
+  "an agent killed at the second %s makes it all once restarted",
+  async (point) => {
+    await start(`${point}=kill@2`);
+    await say(true);
+    await ended();
+    await isMade();
+  },
+);
 
 const destroying = ["agent.instance.unlinked", "agent.tenant.drop", "agent.tenant.dropped"];
 

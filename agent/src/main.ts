@@ -1,4 +1,5 @@
 /** The agent: makes what runs on its host equal to what control desires. */
+import { randomUUID } from "node:crypto";
 import { flushCompileCache } from "node:module";
 import { join } from "node:path";
 import {
@@ -26,7 +27,7 @@ import type { InstanceDriver } from "./drivers/driver.ts";
 import { ProcessDriver, type ProcessDriverOptions } from "./drivers/process/process-driver.ts";
 import { serveEdge } from "./edge.ts";
 import { FingerprintWatch } from "./fingerprint/fingerprint-watch.ts";
-import { clearHome, lockHome, makeHome } from "./home.ts";
+import { clearHome, lockHome, openHome } from "./home.ts";
 import { Host } from "./host.ts";
 import { platformMemoryBytes } from "./limits/group-limits.ts";
 import { meterLogin } from "./meter/meter-login.ts";
@@ -54,7 +55,7 @@ async function main(): Promise<void> {
   });
 
   onReload(() => reload(config, logger));
-  makeHome(config.home);
+  openHome(config.home);
   const lock = lockHome(config.home);
   clearHome(config.home);
   const host = await openHost(config, logger, stopping.signal);
@@ -172,7 +173,13 @@ async function openDoors(
     waits: (because: string) => logger.warn({ because }, "has not joined yet: tries again"),
     signal,
   } as const;
-  const keys = new HeldKeys(await ensureIdentity(joining));
+  const identity = await ensureIdentity(joining).catch(async (error: unknown) => {
+    // Whoever is refused leaves nothing in the home of what was tried meanwhile.
+    await watching.catch(() => undefined);
+    clearHome(config.home);
+    throw error;
+  });
+  const keys = new HeldKeys(identity);
   const { id } = keys.current;
   const edge = await serveEdge({
     wakings: host.wakings,
@@ -204,12 +211,14 @@ function helloOf(
 ): (generation: bigint) => Hello {
   const edgeHost = config.edgeAdvertiseAddress ?? config.edgeListenAddress;
   const edgeAddress = `${edgeHost}:${edgePort}`;
+  const processId = randomUUID();
   return (generation) =>
     create(HelloSchema, {
       agentVersion: VERSION,
       edgeAddress,
       fingerprint: facts.current,
       generation,
+      processId,
     });
 }
 

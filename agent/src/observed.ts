@@ -13,6 +13,7 @@ import {
 import { create } from "@bufbuild/protobuf";
 import type { DesiredInstance, DesiredTenant, Subject } from "./desired.ts";
 import type { HostState } from "./host-state.ts";
+import type { ServerEnd, ServerEnds } from "./server-ends.ts";
 import type { InstanceStatus, TenantStatus } from "./status.ts";
 
 /** Where the statuses of subjects come from. */
@@ -41,6 +42,7 @@ export function reportOn(
   subjects: Iterable<Subject>,
   state: HostState,
   statuses: Statuses,
+  ends: Pick<ServerEnds, "last">,
 ): ObservedReport {
   const report = create(ObservedReportSchema);
   for (const subject of subjects) {
@@ -48,7 +50,9 @@ export function reportOn(
       const desired = state.instance(subject.id);
       if (desired === undefined) continue;
       const status = statuses.instanceStatus(desired);
-      if (status !== undefined) report.instances.push(encodeInstance(desired, status));
+      if (status !== undefined) {
+        report.instances.push(encodeInstance(desired, status, ends.last(subject.id)));
+      }
     } else {
       const desired = state.tenant(subject.id);
       if (desired === undefined) continue;
@@ -77,13 +81,18 @@ export function absentIn(
   ];
 }
 
-function encodeInstance(desired: DesiredInstance, status: InstanceStatus): ObservedInstance {
+function encodeInstance(
+  desired: DesiredInstance,
+  status: InstanceStatus,
+  lastEnd: ServerEnd | undefined,
+): ObservedInstance {
   const facts = status.kind === "running" ? factsOf(status) : {};
   return create(ObservedInstanceSchema, {
     instanceId: desired.spec.id,
     generation: desired.generation,
     state: INSTANCE_STATE[status.kind],
     reason: status.kind === "failed" || status.kind === "running" ? status.reason : "",
+    ...(lastEnd && { lastEnd }),
     ...facts,
   });
 }

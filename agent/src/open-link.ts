@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import type { Hello } from "@aerodb/rpc/aerodb/agent/v1/link_service_pb.js";
 import type { Logger } from "@aerodb/runtime";
 import type { CallingClient } from "@aerodb/wire";
@@ -8,7 +7,7 @@ import { Link } from "./link.ts";
 import { answerLog } from "./log-answers.ts";
 import { reportOn } from "./observed.ts";
 import { answerProof, encodeProof } from "./proof-messages.ts";
-import { Sequence } from "./sequence.ts";
+import { answerRelations } from "./relation-answers.ts";
 import { sweep } from "./sweep.ts";
 import { answerTrial } from "./trial-answers.ts";
 import { decodeWarmOrder, encodeWarmReport } from "./warm-messages.ts";
@@ -23,13 +22,12 @@ export function openLink(options: {
 }): Link {
   const { host } = options;
   const { state, reconciler } = host;
-  const sequence = new Sequence(join(host.home, "sequence"));
   const link = new Link({
     ...options,
     intake: host.intake,
     usage: host.usage,
     samples: host.samples,
-    report: (subjects = state.subjects()) => reportOn(subjects, state, reconciler),
+    report: (subjects = state.subjects()) => reportOn(subjects, state, reconciler, host.ends),
     audit: (auditId) => takeAudit({ ...host, logger: options.logger }, auditId),
     log: (request) => answerLog({ ...host, logger: options.logger }, request),
     sweep: (request) => sweep({ ...host, logger: options.logger }, request),
@@ -37,15 +35,18 @@ export function openLink(options: {
       order: (order) => host.warm.follow(decodeWarmOrder(order)),
       report: () => encodeWarmReport(host.warm.ready),
     },
+    diskFull: () => host.fill.hostIsFull,
     proofs: () => host.isolation.newest().map(encodeProof),
     prove: (request) => answerProof(host.isolation, options.logger, request),
     tryTables: (request) => answerTrial({ ...host, logger: options.logger }, request),
-    nextSequence: () => sequence.next(),
+    sizeRelations: (request) => answerRelations({ ...host, logger: options.logger }, request),
+    nextSequence: () => host.sequence.next(),
   });
   host.onChange((subject) => link.changed(subject));
   host.onUsage(() => link.sendUsage());
   host.onWarm(() => link.sendWarm());
   host.onProofs((proofs) => link.sendProofs(proofs.map(encodeProof)));
+  host.onDisk(() => link.sendDisk());
   host.onSamples(() => link.sendSamples());
   return link;
 }

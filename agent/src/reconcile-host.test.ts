@@ -31,6 +31,8 @@ const listed: ListedTenant = {
   sessions: 3,
   verifier: tenant.verifier,
   connectionLimit: tenant.connectionLimit,
+  writesRefused: false,
+  earlierWriters: 0,
   settings: [],
   extensions: [],
 };
@@ -62,6 +64,7 @@ type Row = readonly [
 
 const table: readonly Row[] = [
   ["a new instance is made", instance, undefined, undefined, ["make_instance"]],
+  ["one that has served is not made anew", { ...instance, kept: true }, undefined, undefined, []],
   ["one that is down is started", instance, undefined, stopped, ["start_instance"]],
   ["what it holds is listed once", instance, undefined, unlisted, ["list_tenants"]],
   ["one that serves is left alone", instance, undefined, empty, []],

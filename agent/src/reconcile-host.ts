@@ -82,9 +82,10 @@ export function nextInstanceStep(
   seen: SeenInstance | undefined,
   changes: readonly SharedTableChange[],
 ): InstanceStep | undefined {
-  const { spec, present } = desired;
+  const { spec, present, kept = false } = desired;
   if (present) {
-    if (seen === undefined) return { kind: "make_instance", spec };
+    // It would be there again, and empty: whoever has its data is to put it back.
+    if (seen === undefined) return kept ? undefined : { kind: "make_instance", spec };
     if (seen.running === undefined) return { kind: "start_instance", spec };
     const { running: instance, applied } = seen;
     // What is stopped and should be there is started again.

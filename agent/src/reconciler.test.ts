@@ -2,10 +2,12 @@ import { Fault, type InstanceId } from "@aerodb/model";
 import { silent, sleep, within } from "@aerodb/runtime";
 import { expect, test } from "vitest";
 import type { Desired, Subject } from "./desired.ts";
+import type { RunningInstance } from "./drivers/driver.ts";
 import { FakeHost } from "./drivers/fake-host.ts";
 import { HostState } from "./host-state.ts";
 import { HostReconciler } from "./reconciler.ts";
 import { sampleInstance, sampleTenant } from "./sample-desired.ts";
+import { ServerEnds } from "./server-ends.ts";
 
 interface Agent {
   readonly state: HostState;
@@ -22,8 +24,7 @@ async function startAgent(host: FakeHost, desired: Desired): Promise<Agent> {
   const healed: string[][] = [];
   const reconciler = new HostReconciler({
     state,
-    driver: host,
-    tenants: host,
+    ...{ driver: host, tenants: host, ends: new ServerEnds(() => 1n) },
     vacant: async () => undefined,
     logger: silent,
     healed: ({ tenantId }, rules) => healed.push([tenantId, ...rules]),
@@ -195,6 +196,32 @@ test("a tenant is suspended and reinstated, and what drifts meanwhile is ended",
   await desire({ ...staying, generation: 4n });
   expect(await seen()).toMatchObject({ canLogin: true });
   expect(agent.reconciler.tenantStatus(staying)).toEqual({ kind: "ready" });
+  await agent.kill();
+});
+
+/** Its first server has sessions that do not end, and nobody sees that a server has ended. */
+class StubbornHost extends FakeHost {
+  #stubborn: RunningInstance | undefined;
+
+  override async start(...how: Parameters<FakeHost["start"]>): Promise<RunningInstance> {
+    const running = await super.start(...how);
+    this.#stubborn ??= running;
+    return Object.assign(running, { exited: new Promise<void>(() => undefined) });
+  }
+
+  override suspend(...how: Parameters<FakeHost["suspend"]>): Promise<void> {
+    if (this.#stubborn !== how[0]) return super.suspend(...how);
+    return Promise.reject(new Fault("OPERATION_TIMED_OUT", "Waited too long for its sessions."));
+  }
+}
+
+test("a server that ended for its suspended tenant is started again at once", async () => {
+  const host = new StubbornHost({ room: 10 });
+  const suspended = { ...own, suspended: true };
+  const agent = await startAgent(host, { instances: [dedicated], tenants: [suspended] });
+  await agent.reconciler.idle();
+  expect(host.contents[dedicated.spec.id]?.runs).toBe(true);
+  expect(agent.reconciler.tenantStatus(suspended)).toEqual({ kind: "suspended" });
   await agent.kill();
 });
 

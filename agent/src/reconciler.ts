@@ -11,6 +11,7 @@ import type { FoundInstance, InstanceDriver, RunningInstance } from "./drivers/d
 import { Gate } from "./gate.ts";
 import type { HostState } from "./host-state.ts";
 import { nextInstanceStep, nextTenantStep, type Step } from "./reconcile-host.ts";
+import type { ServerEnds } from "./server-ends.ts";
 import {
   type InstanceStatus,
   instanceStatus,
@@ -31,6 +32,8 @@ export interface ReconcilerPorts {
   readonly admit?: NonNullable<StepPorts["admit"]>;
   /** Resolves once nothing is being removed under an id that an instance is to be made under. */
   readonly vacant: (id: InstanceId) => Promise<void>;
+  /** Where ends that nobody ordered are noted. */
+  readonly ends: ServerEnds;
   /** Told what of a tenant was found changed, and made again what it should be. */
   readonly healed?: (tenant: DesiredTenant, rules: readonly string[]) => void;
   /** Told after every change of a subject's status. */
@@ -57,8 +60,6 @@ interface Lane {
 }
 
 const BACKOFF = { firstMs: 100, maxMs: 30_000 };
-/** A server that lived shorter than this crashed on its own account: it is started with a pause. */
-const STEADY_AFTER_MS = 30_000;
 /**
  * How many instances are made at once, and how many are started, stopped or destroyed: apart, so
  * that of many that are wanted at once the first serve soon, and do not wait until the last is
@@ -82,8 +83,6 @@ export class HostReconciler {
   readonly #lanes = new Map<string, Lane>();
   readonly #driving = new Set<Promise<void>>();
   readonly #upSince = new WeakMap<RunningInstance, number>();
-  /** How often in a row a server ended by itself soon after its start. */
-  readonly #crashes = new Map<InstanceId, number>();
   /** When the tenants of a server were last listed, and what was written by then. */
   readonly #listings = new WeakMap<
     RunningInstance,
@@ -96,7 +95,11 @@ export class HostReconciler {
 
   constructor(ports: ReconcilerPorts) {
     this.#ports = ports;
-    this.#taker = new StepTaker({ ...ports, started: (running) => this.#watch(running) });
+    this.#taker = new StepTaker({
+      ...ports,
+      started: (running) => this.#watch(running),
+      interrupted: (id) => this.look({ kind: "instance", id }),
+    });
     const endPauses = (): void => {
       for (const lane of this.#lanes.values()) lane.cancelPause?.();
     };
@@ -345,18 +348,25 @@ export class HostReconciler {
     state.stopped(id);
     await tenants.leave(running);
     if (lane.step === "stop_instance") return;
+    if (this.#endsForSuspended(id)) return this.look(subject);
 
     const livedMs = Math.round(monotonicMs() - (this.#upSince.get(running) ?? 0));
     const words = await driver.lastWords(id).catch(() => "");
     logger.warn({ instance: id, livedMs, words }, "a server ended by itself");
-    const crashes = livedMs < STEADY_AFTER_MS ? (this.#crashes.get(id) ?? 0) + 1 : 0;
-    this.#crashes.set(id, crashes);
+    const because = lane.ended ? lane.failure : undefined;
+    const { crashes, reason } = this.#ports.ends.note(id, { because, words, livedMs });
     // The first time it is started at once: somebody waits for it.
     if (crashes > 1 && !lane.driving && lane.cancelPause === undefined) {
-      const reason = `The server ends by itself. Its last words: ${words || "none"}`;
       this.#pause(lane, { failures: crashes - 1, reason });
     }
     this.look(subject);
+  }
+
+  /** Whether an instance of one tenant may have been ended with the sessions of that tenant. */
+  #endsForSuspended(id: InstanceId): boolean {
+    const { state } = this.#ports;
+    const isSuspending = (tenant: string) => this.#lanes.get(tenant)?.step === "suspend_tenant";
+    return state.instance(id)?.spec.shared === false && [...state.tenantsOf(id)].some(isSuspending);
   }
 
   #laneOf(subject: Subject): Lane {

@@ -1,5 +1,5 @@
 /** What is changed of a running instance, as its tenant sees it: real servers. */
-import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Fault } from "@aerodb/model";
@@ -132,6 +132,28 @@ test("a larger instance says what waits for a restart, and has it after one", as
   expect([await show("max_connections"), await show("shared_buffers")]).toEqual(["55", "64MB"]);
   await client.end();
   await open.client.end().catch(() => undefined);
+});
+
+/** What one process of the server may have of memory of its own, as the kernel knows it. */
+async function dataLimitMiB(): Promise<number> {
+  const limits = await readFile(`/proc/${pidOf()}/limits`, "utf8");
+  return Number(/^Max data size\s+(\d+)/m.exec(limits)?.[1]) / 2 ** 20;
+}
+
+test("a smaller instance keeps its memory until what it was sized to is given back", async () => {
+  await desire({ memoryMiB: 512, restartGeneration: 2n });
+  expect(await dataLimitMiB()).toBe(256);
+  await desire({ memoryMiB: 192, maxConnections: 5 });
+  const waiting = ["max_connections", "memory", "shared_buffers"];
+  expect(status()).toMatchObject({ kind: "running", pendingRestart: waiting });
+  expect(await dataLimitMiB()).toBe(256);
+  await restartHost();
+  await desire({ settings: { work_mem: "2MB" } }); // The next agent knows it, from the file.
+  expect(status()).toMatchObject({ kind: "running", pendingRestart: waiting });
+  expect(await dataLimitMiB()).toBe(256);
+  await desire({ restartGeneration: instance.generation + 1n });
+  expect(status()).toMatchObject({ kind: "running", pendingRestart: [] });
+  expect(await dataLimitMiB()).toBe(96);
 });
 
 test("one restart is one restart, whoever asks again", async () => {

@@ -41,6 +41,7 @@ export function sampleTenant(
     connectionLimit: 5,
     extensions: [],
     suspended: false,
+    writesRefused: false,
     ...change,
   };
 }

@@ -11,6 +11,7 @@ import { FakeHost, WRONG_SQL } from "./drivers/fake-host.ts";
 import { HostState } from "./host-state.ts";
 import { HostReconciler } from "./reconciler.ts";
 import { sampleInstance, sampleTenant } from "./sample-desired.ts";
+import { ServerEnds } from "./server-ends.ts";
 import { answerTrial } from "./trial-answers.ts";
 
 const shared = sampleInstance();
@@ -28,7 +29,12 @@ async function startAgent(host: FakeHost, whole: Desired) {
   const life = new AbortController();
   const ports = { state, driver: host, tenants: host, logger: silent, signal: life.signal };
   const vacant = async (): Promise<void> => undefined;
-  const reconciler = new HostReconciler({ ...ports, vacant, changed: () => undefined });
+  const reconciler = new HostReconciler({
+    ...ports,
+    ends: new ServerEnds(() => 1n),
+    vacant,
+    changed: () => undefined,
+  });
   state.desire(whole);
   await reconciler.adopt(await host.list());
   await reconciler.idle();

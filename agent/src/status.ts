@@ -32,6 +32,10 @@ export type TenantStatus =
   | { readonly kind: "ready" | "suspended" | "absent" }
   | { readonly kind: "failed"; readonly reason: string };
 
+const DATA_MISSING =
+  "Its data is not on its host, where it was before, and is not made anew, empty: " +
+  "put it back among the agent's instances, or mount what holds it, and start the agent again.";
+
 /**
  * Undefined when there is nothing to say yet: a subject on which work goes on is never absent, and
  * a server that is to be brought to something else does not answer for that before it is.
@@ -46,6 +50,9 @@ export function instanceStatus(
     return serving(desired, { ...seen, running: seen.running }, failure);
   }
   if (failure !== undefined) return { kind: "failed", reason: failure };
+  if (desired.present && desired.kept && seen === undefined) {
+    return { kind: "failed", reason: DATA_MISSING };
+  }
   if (desired.present) {
     if (seen?.running === undefined) return { kind: "starting" };
     return serving(desired, { ...seen, running: seen.running }, failure);
@@ -61,7 +68,7 @@ function serving(
 ): InstanceStatus | undefined {
   if (failure === undefined && !isApplied(spec, applied)) return undefined;
   const pendingRestart = applied?.pendingRestart ?? [];
-  const reason = failure ?? spec.readOnly ?? "";
+  const reason = failure ?? spec.readOnly ?? spec.writesRefused ?? "";
   return { kind: "running", running, pendingRestart, reason, newestChange };
 }
 

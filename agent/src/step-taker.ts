@@ -6,7 +6,7 @@ import { failpoint, type Logger, monotonicMs } from "@aerodb/runtime";
 import type { DesiredTenant } from "./desired.ts";
 import type { InstanceDriver, RunningInstance } from "./drivers/driver.ts";
 import type { HostState } from "./host-state.ts";
-import { appliedAtStart, type InstanceSpec } from "./instance-spec.ts";
+import { appliedAtStart, heldSpec, type InstanceSpec } from "./instance-spec.ts";
 import type { InstanceStep, Step, TenantStep } from "./reconcile-host.ts";
 import type { TenantKeeper } from "./tenant-keeper.ts";
 
@@ -28,6 +28,8 @@ export interface StepPorts {
   readonly vacant: (id: InstanceId) => Promise<void>;
   /** Told of every server that was started. */
   readonly started: (running: RunningInstance) => void;
+  /** Told of a server that had to end for one of its tenants: it is to be started again. */
+  readonly interrupted: (id: InstanceId) => void;
   readonly signal: AbortSignal;
 }
 
@@ -100,17 +102,19 @@ export class StepTaker {
     await driver.records.configure(spec);
     await failpoint("agent.instance.configured");
     // A limit that cannot be had keeps no setting from being in force.
-    const [limited] = await Promise.allSettled([driver.resize(instance, spec)]);
+    const held = heldSpec(spec, step.applied);
+    const [limited] = await Promise.allSettled([driver.resize(instance, held)]);
     await failpoint("agent.instance.limited");
     const settings = await tenants.reload(instance);
     await failpoint("agent.instance.reloaded");
     if (spec.readOnly !== undefined) await tenants.cancelWrites(instance);
     if (limited.status === "rejected") throw limited.reason;
-    const limits = limited.value;
+    const memory = held.memoryMiB > spec.memoryMiB ? ["memory"] : [];
     const applied = {
       ...appliedAtStart(spec),
+      ...(step.applied === undefined ? {} : { startedWith: step.applied.startedWith }),
       startedFor: step.applied?.startedFor ?? 0n,
-      pendingRestart: [...new Set([...limits, ...settings])].toSorted(),
+      pendingRestart: [...new Set([...memory, ...limited.value, ...settings])].toSorted(),
     };
     await driver.records.note(spec.id, applied);
     await failpoint("agent.instance.noted");
@@ -143,11 +147,14 @@ export class StepTaker {
       await failpoint("agent.tenant.dropped");
       return state.dropped(step.instance, step.tenantId);
     }
-    const { tenantId, verifier, connectionLimit, extensions } = step.tenant;
-    const role = { tenantId, verifier, connectionLimit, extensions, dedicated: step.dedicated };
+    const { tenantId, verifier, connectionLimit, extensions, writesRefused } = step.tenant;
+    const role = {
+      ...{ tenantId, verifier, connectionLimit, extensions, writesRefused },
+      dedicated: step.dedicated,
+    };
     if (step.kind === "suspend_tenant") {
       await failpoint("agent.tenant.suspend");
-      if (!(await this.#suspend(step, role))) return state.stopped(step.instance.id);
+      if (!(await this.#suspend(step, role))) return;
       await failpoint("agent.tenant.suspended");
     } else {
       await failpoint("agent.tenant.ensure");
@@ -167,7 +174,7 @@ export class StepTaker {
     { instance, dedicated }: TenantStep & { readonly dedicated: boolean },
     role: Parameters<TenantKeeper["suspend"]>[1],
   ): Promise<boolean> {
-    const { driver, tenants, logger } = this.#ports;
+    const { state, driver, tenants, logger, interrupted } = this.#ports;
     try {
       await tenants.suspend(instance, role);
       return true;
@@ -177,6 +184,9 @@ export class StepTaker {
       logger.warn({ instance: instance.id }, "ends a server whose sessions do not end");
       await tenants.leave(instance);
       await driver.stop(instance.id, "immediate");
+      // Whoever watches it may have seen its end before, and started it again by now.
+      if (state.isCurrent(instance)) state.stopped(instance.id);
+      interrupted(instance.id);
       return false;
     }
   }

@@ -86,4 +86,7 @@ export interface TenantKeeper {
 
   /** Lets go of an instance that stops or is gone: nothing else may be asked of it then. */
   leave(instance: RunningInstance): Promise<void>;
+
+  /** Ends every session. */
+  close(): void;
 }

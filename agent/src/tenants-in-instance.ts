@@ -5,6 +5,7 @@ import {
   backendPidOf,
   type ChangeRefusal,
   cancelWrites,
+  dropGroupHoldings,
   dropTenant,
   endRunaways,
   ensureTenant,
@@ -26,6 +27,7 @@ import {
   type TenantProof,
   type TenantRole,
   takeBack,
+  takeBackFromGroups,
   trySharedTables,
 } from "@aerodb/postgres";
 import type { Logger } from "@aerodb/runtime";
@@ -47,8 +49,8 @@ interface OpenPool {
   readonly pool: ConnectionPool;
   /** One session that nobody else takes: when all locks are held, no other can be had. */
   readonly watch: ConnectionPool;
-  /** Settled once the walls between its tenants stand; undefined until somebody asked. */
-  walls: Promise<void> | undefined;
+  /** Settled once its walls stand, those of one of many tenants or not; undefined before. */
+  walls: { readonly shared: boolean; readonly raised: Promise<void> } | undefined;
 }
 
 export interface TenantsOptions {
@@ -63,8 +65,8 @@ export interface TenantsOptions {
 }
 
 /**
- * Makes and drops tenants over a few open sessions per running instance. In a shared one the walls
- * stand before anybody is listed or made.
+ * Makes and drops tenants over a few open sessions per running instance. The walls stand before
+ * anybody is listed or made.
  */
 export class TenantsInInstances implements TenantKeeper {
   readonly #options: TenantsOptions;
@@ -118,14 +120,15 @@ export class TenantsInInstances implements TenantKeeper {
     await pool.use(async (session) => {
       await mendTenant(session, tenant.tenantId);
       await ensureTenant(session, tenant);
-      if (!tenant.dedicated) await takeBack(session, tenant.tenantId);
+      if (tenant.dedicated) await takeBackFromGroups(session, tenant.tenantId);
+      else await takeBack(session, tenant.tenantId);
     });
   }
 
   async mendInstance(instance: RunningInstance, broken: readonly string[]): Promise<void> {
     const open = this.#open(instance);
     const shared = this.#options.isShared(instance.id);
-    await open.pool.use((session) => mendPlatform(session, { shared, broken }));
+    await open.pool.use((session) => mendPlatform(session, broken));
     open.walls = undefined;
     const pool = await this.#walled(instance);
     if (shared) await pool.use((session) => mendSharedTables(session));
@@ -161,7 +164,10 @@ export class TenantsInInstances implements TenantKeeper {
   }
 
   endRunaways(instance: RunningInstance): Promise<readonly Runaway[]> {
-    return this.#open(instance).pool.use((session) => endRunaways(session));
+    return this.#open(instance).pool.use(async (session) => {
+      await dropGroupHoldings(session);
+      return endRunaways(session);
+    });
   }
 
   cancelWrites(instance: RunningInstance): Promise<void> {
@@ -180,7 +186,6 @@ export class TenantsInInstances implements TenantKeeper {
     closePools(open);
   }
 
-  /** Ends every session. */
   close(): void {
     for (const open of this.#pools.values()) closePools(open);
     this.#pools.clear();
@@ -189,10 +194,12 @@ export class TenantsInInstances implements TenantKeeper {
   /** The walls are asked for once for each server; what failed is tried again. */
   async #walled(instance: RunningInstance): Promise<ConnectionPool> {
     const open = this.#open(instance);
-    if (!this.#options.isShared(instance.id)) return open.pool;
-    open.walls ??= this.#raiseWalls(open);
+    const shared = this.#options.isShared(instance.id);
+    if (open.walls?.shared !== shared) {
+      open.walls = { shared, raised: this.#raiseWalls(open, shared) };
+    }
     try {
-      await open.walls;
+      await open.walls.raised;
     } catch (error) {
       open.walls = undefined;
       throw error;
@@ -200,14 +207,15 @@ export class TenantsInInstances implements TenantKeeper {
     return open.pool;
   }
 
-  async #raiseWalls({ instance, pool, watch }: OpenPool): Promise<void> {
+  async #raiseWalls({ instance, pool, watch }: OpenPool, shared: boolean): Promise<void> {
     const { logger, password } = this.#options;
     // Best before any tenant is there to be watched.
-    await watch.use((session) => listHeldLocks(session));
-    const walls = { shared: true, forced: FORCED, pool: await poolLogin(password) };
+    if (shared) await watch.use((session) => listHeldLocks(session));
+    const doors = shared ? { pool: await poolLogin(password) } : {};
+    const walls = { shared, forced: FORCED, ...doors };
     const left = await pool.use((session) => ensureWalls(session, walls));
     if (left === 0) return;
-    logger.warn({ instance: instance.id, relations: left }, "in use, without a policy until later");
+    logger.warn({ instance: instance.id, relations: left }, "in use, unguarded until later");
   }
 
   async #giveMemory(instance: RunningInstance, session: Session): Promise<void> {

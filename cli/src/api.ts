@@ -1,15 +1,21 @@
 /** The platform's API as the verbs see it: clients with the key attached, and errors as faults. */
 import { Fault } from "@aerodb/model";
 import { AdmissionService } from "@aerodb/rpc/aerodb/control/v1/admission_service_pb.js";
+import { AlertService } from "@aerodb/rpc/aerodb/control/v1/alert_service_pb.js";
+import { AvailabilityService } from "@aerodb/rpc/aerodb/control/v1/availability_service_pb.js";
+import { BillingService } from "@aerodb/rpc/aerodb/control/v1/billing_service_pb.js";
 import { EventService } from "@aerodb/rpc/aerodb/control/v1/event_service_pb.js";
 import { HostService } from "@aerodb/rpc/aerodb/control/v1/host_service_pb.js";
 import { KeyService } from "@aerodb/rpc/aerodb/control/v1/key_service_pb.js";
 import { MetricService } from "@aerodb/rpc/aerodb/control/v1/metric_service_pb.js";
 import { OperationService } from "@aerodb/rpc/aerodb/control/v1/operation_service_pb.js";
 import { PlanService } from "@aerodb/rpc/aerodb/control/v1/plan_service_pb.js";
+import { PricingService } from "@aerodb/rpc/aerodb/control/v1/pricing_service_pb.js";
+import { QuotaService } from "@aerodb/rpc/aerodb/control/v1/quota_service_pb.js";
 import { RegionService } from "@aerodb/rpc/aerodb/control/v1/region_service_pb.js";
 import { SharedTableService } from "@aerodb/rpc/aerodb/control/v1/shared_table_service_pb.js";
 import { TenantService } from "@aerodb/rpc/aerodb/control/v1/tenant_service_pb.js";
+import { UsageService } from "@aerodb/rpc/aerodb/control/v1/usage_service_pb.js";
 import { faultFromConnectError } from "@aerodb/wire";
 import { Code, ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
@@ -38,8 +44,14 @@ export function connectApi(settings: VerbSettings) {
     regions: createClient(RegionService, transport),
     plans: createClient(PlanService, transport),
     metrics: createClient(MetricService, transport),
+    billing: createClient(BillingService, transport),
+    pricing: createClient(PricingService, transport),
+    quotas: createClient(QuotaService, transport),
+    availability: createClient(AvailabilityService, transport),
+    usage: createClient(UsageService, transport),
     operations: createClient(OperationService, transport),
     events: createClient(EventService, transport),
+    alerts: createClient(AlertService, transport),
     keys: createClient(KeyService, transport),
     sharedTables: createClient(SharedTableService, transport),
   };

@@ -19,6 +19,7 @@ const KEY = "must have at least 16 characters, none of them blank";
 const LEVEL = "must be one of error, warn, info, debug, trace, silent";
 const HOME = "must name a directory";
 const CATALOGUE = "must be a URL like postgres://user:password@host/database";
+const ENGINES = "must name a directory that other users may pass";
 const NAME = "must be of a-z, 0-9 and hyphens, with a letter first";
 const DRIVER = "must be process or container";
 const DOMAIN = "must be a domain name such as example.com";
@@ -56,9 +57,22 @@ const upSchema = z.object({
     .string()
     .regex(/^postgres(ql)?:\/\/[^/]/, CATALOGUE)
     .optional(),
+  engineDirectory: z
+    .string()
+    .min(1, ENGINES)
+    .transform((path) => resolve(path))
+    .optional(),
   logLevel: z.enum(["error", "warn", "info", "debug", "trace", "silent"], LEVEL).default("info"),
   agentDriver: z.enum(["process", "container"], DRIVER).optional(),
   warmInstances: z.string().optional(),
+  gatewayWatchSeconds: z.string().optional(),
+  unreachableSeconds: z.string().optional(),
+  controlMetricsPort: z.string().optional(),
+  invoiceGraceDays: z.string().optional(),
+  quotaGraceHours: z.string().optional(),
+  invoiceIssuer: z.string().optional(),
+  stripeKey: z.string().optional(),
+  stripeUrl: z.string().optional(),
   agentDockerSocket: z.string().optional(),
   agentImage: z.string().optional(),
   agentCheckSeconds: z.string().optional(),
@@ -171,7 +185,7 @@ export function pieceEnvironment(
 }
 
 /** Where a piece that runs alone keeps what it has: paths of sockets below it must stay short. */
-function pieceHome(piece: "agent" | "gateway"): string {
+export function pieceHome(piece: "agent" | "gateway"): string {
   return process.geteuid?.() === 0
     ? `/var/lib/aerodb/${piece}`
     : join(homedir(), `.aerodb-${piece}`);

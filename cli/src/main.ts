@@ -5,6 +5,9 @@ import { Fault, messageOf } from "@aerodb/model";
 import { EXIT, EXIT_CODES_TEXT, exitCodeOf } from "@aerodb/runtime";
 import { ConnectError } from "@connectrpc/connect";
 import { Command, CommanderError, Option } from "commander";
+import { addAvailability } from "./verbs/availability.ts";
+import { addBilling } from "./verbs/billing.ts";
+import { addCost } from "./verbs/cost.ts";
 import { addDoctor } from "./verbs/doctor.ts";
 import { addEvents } from "./verbs/events.ts";
 import { addFleet } from "./verbs/fleet.ts";
@@ -13,11 +16,14 @@ import { addKeys } from "./verbs/keys.ts";
 import { addLogs } from "./verbs/logs.ts";
 import { addMetrics } from "./verbs/metrics.ts";
 import { addPieces } from "./verbs/pieces.ts";
+import { addPricing } from "./verbs/pricing.ts";
 import { addPsql } from "./verbs/psql.ts";
+import { addQuotas } from "./verbs/quotas.ts";
 import { addSharedTables } from "./verbs/shared-tables.ts";
 import { addStatus } from "./verbs/status.ts";
 import { addTenants } from "./verbs/tenants.ts";
 import { addUp } from "./verbs/up.ts";
+import { addUsage } from "./verbs/usage.ts";
 import { addVerify } from "./verbs/verify.ts";
 import { addVersion, ownVersion } from "./verbs/version.ts";
 
@@ -46,8 +52,18 @@ function createProgram(): Command {
     .addHelpText("after", EXAMPLES);
   for (const add of [addUp, addPieces, addTenants, addPsql, addSharedTables, addFleet])
     add(program);
-  for (const add of [addKeys, addEvents]) add(program);
-  for (const add of [addGateway, addLogs, addMetrics, addStatus, addDoctor, addVerify, addVersion])
+  for (const add of [addKeys, addEvents, addUsage, addQuotas, addBilling, addPricing, addCost])
+    add(program);
+  for (const add of [
+    addAvailability,
+    addGateway,
+    addLogs,
+    addMetrics,
+    addStatus,
+    addDoctor,
+    addVerify,
+    addVersion,
+  ])
     add(program);
   return program;
 }

@@ -38,6 +38,13 @@ describe("a table", () => {
     expect(text).toBe("name   us-east-1\nhosts  2\n");
   });
 
+  test("shows what would act on a terminal as text, whoever named it", () => {
+    const row = create(RegionSchema, { name: "\u001b[2Jeu\u202e" });
+    const text = printed("table", (output) => output.list(RegionSchema, [row], columns));
+    expect(text).toContain("\\x1b[2Jeu\\u202e");
+    expect(printed("table", (output) => output.one(RegionSchema, row, columns))).toContain("\\x1b");
+  });
+
   test("of nothing is its headings", () => {
     const text = printed("table", (output) => output.list(RegionSchema, [], columns));
     expect(text).toBe("NAME  HOSTS\n");

@@ -3,6 +3,7 @@ import { styleText } from "node:util";
 import { type DescMessage, type MessageShape, toJson } from "@bufbuild/protobuf";
 import { type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt";
 import Table from "cli-table3";
+import { terminalText } from "./terminal-text.ts";
 
 export type Format = "table" | "json";
 
@@ -43,7 +44,7 @@ export function createOutput(
   }
   function table<Row>(rows: readonly Row[], columns: readonly Column<Row>[]): void {
     const titles = columns.map(({ title }) => dim(title.toUpperCase()));
-    text(aligned([titles, ...rows.map((row) => columns.map((column) => column.of(row)))]));
+    text(aligned([titles, ...rows.map((row) => columns.map((column) => cell(column, row)))]));
   }
   function dim(word: string): string {
     return stream.isTTY === true ? styleText("dim", word, { stream: process.stdout }) : word;
@@ -58,7 +59,7 @@ export function createOutput(
     },
     one(schema, row, columns) {
       if (format === "json") return json(asJson(schema, row));
-      text(aligned(columns.map((column) => [dim(column.title), column.of(row)])));
+      text(aligned(columns.map((column) => [dim(column.title), cell(column, row)])));
     },
     plain(rows, columns) {
       if (format === "json") return json(rows);
@@ -78,6 +79,11 @@ const NO_LINES = Object.fromEntries(
     ...["bottom-right", "left", "left-mid", "mid", "mid-mid", "right", "right-mid"],
   ].map((name) => [name, ""]),
 );
+
+/** What is shown of a row may have been named by anybody. */
+function cell<Row>(column: Column<Row>, row: Row): string {
+  return terminalText(column.of(row));
+}
 
 /** Cells in columns two blanks apart, without lines around them. */
 function aligned(rows: readonly (readonly string[])[]): string {

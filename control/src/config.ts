@@ -42,6 +42,31 @@ const schema = z.object({
   publicHost: z.string().min(1).default("127.0.0.1"),
   publicPort: z.coerce.number().int().min(1).max(65_535).default(6432),
   publicPooledPort: z.coerce.number().int().min(1).max(65_535).default(6543),
+  /** After how many seconds an alert is opened of a tenant that is not reached. */
+  unreachableSeconds: z.coerce.number().min(1).max(86_400).default(60),
+  /** Where metrics are shown, to anybody who can reach it; port 0: nowhere. */
+  metricsPort: port.default(0),
+  metricsListenAddress: z.string().min(1).default("127.0.0.1"),
+  /** Whether metrics show tenants that were down this month, each with its id. */
+  metricsTenants: z
+    .enum(["true", "false"])
+    .transform((text) => text === "true")
+    .default(false),
+  /** How many days after a month its invoices are closed. */
+  invoiceGraceDays: z.coerce.number().min(0).max(25).default(3),
+  /** How many hours at a quota suspend a tenant; parts of an hour too. Never when left out. */
+  quotaGraceHours: z.coerce.number().min(0).max(87_600).optional(),
+  /** Who bills, as it stands on invoices: lines with `\\n` between. The base domain by default. */
+  invoiceIssuer: z
+    .string()
+    .min(1)
+    .max(500)
+    .transform((text) => text.replaceAll("\\n", "\n"))
+    .optional(),
+  /** A secret key of Stripe, which then collects what invoices ask for. */
+  stripeKey: z.string().min(8).optional(),
+  /** Another place than Stripe's own. */
+  stripeUrl: z.url({ protocol: /^https?$/ }).optional(),
   logLevel: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),
   /** Steps at which a test breaks the process. */
   failpoints: z.string().default(""),

@@ -15,6 +15,7 @@ import {
   stopRequested,
   within,
 } from "@aerodb/runtime";
+import { type MetricsServer, serveMetrics } from "@aerodb/wire";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { type Application, openApplication } from "./api/application.ts";
 import { HealthState } from "./api/health.ts";
@@ -25,6 +26,7 @@ import { openFleet } from "./app/fleet.ts";
 import { recordCertificate } from "./app/identities.ts";
 import { createJoinToken, join as joinPlatform } from "./app/joining.ts";
 import { ensureBootstrapKey, findKey } from "./app/keys.ts";
+import { readPlatformMetrics } from "./app/platform-metrics.ts";
 import { type JoiningDesk, openJoiningDesk } from "./auth/joining-desk.ts";
 import { type ControlConfiguration, readControlConfiguration } from "./config.ts";
 import { AgentLink } from "./link/agent-link.ts";
@@ -36,6 +38,7 @@ import { startJobs } from "./reconcilers/jobs.ts";
 import type { ApiHandler } from "./server/api-handler.ts";
 import { startApiServer } from "./server/api-server.ts";
 import { keepOwnCertificate, ownCertificate, reachableAddress } from "./server/own-certificate.ts";
+import { makeUsageMonths } from "./store/usage-records.ts";
 
 /** A stop takes no longer than the last of these. */
 const API_GRACE_MS = 1_500;
@@ -112,9 +115,11 @@ async function startControl(
   keys.onReplaced((current) => api.showCertificate(current));
   addresses.apiAddress = configuration.apiAddress ?? reachableAddress(host, api.port);
   const jobs = startJobs(control, { url });
+  const metrics = await openMetrics(configuration, control);
 
   async function close(): Promise<void> {
     health.stop();
+    metrics?.close();
     await Promise.all([api.close(API_GRACE_MS), link.close(LINK_GRACE_MS), jobs.stop()]);
     over.abort();
     await Promise.all([following, renewing.ended]);
@@ -140,15 +145,53 @@ async function openControl(
   const { baseDomain, publicHost, warmInstances, platformKey } = configuration;
   const { publicPort, publicPooledPort } = configuration;
   const { logger, routes, signal } = around;
+  const database = await openCatalogue({ url, maxConnections, logger });
+  // After a long time away nothing else has made room for this month.
+  await makeUsageMonths(database);
   const control: Control = {
-    database: await openCatalogue({ url, maxConnections, logger }),
+    database,
     changes: await startChanges({ url, logger, signal }),
     acknowledgements: routes,
-    settings: { baseDomain, publicHost, publicPort, publicPooledPort, warmInstances },
+    settings: {
+      ...{ baseDomain, publicHost, publicPort, publicPooledPort, warmInstances },
+      unreachableSeconds: configuration.unreachableSeconds,
+      ...invoiceSettings(configuration),
+      ...graceSettings(configuration),
+    },
     logger,
+    ...(await paymentsOf(configuration)),
   };
   if (platformKey !== undefined) await ensureBootstrapKey(control, platformKey);
   return control;
+}
+
+/** Undefined where metrics are not shown. */
+async function openMetrics(
+  { metricsPort: port, metricsListenAddress: listenAddress, metricsTenants }: ControlConfiguration,
+  control: Control,
+): Promise<MetricsServer | undefined> {
+  if (port === 0) return undefined;
+  const { METRICS_CONTENT_TYPE: contentType, renderMetrics } = await import("./server/metrics.ts");
+  return serveMetrics({
+    ...{ port, listenAddress, variable: "AERODB_CONTROL_METRICS_PORT", contentType },
+    render: async () => renderMetrics(await readPlatformMetrics(control), metricsTenants),
+  });
+}
+
+function invoiceSettings({ invoiceGraceDays, invoiceIssuer }: ControlConfiguration) {
+  return { invoiceGraceDays, ...(invoiceIssuer === undefined ? {} : { invoiceIssuer }) };
+}
+
+function graceSettings({ quotaGraceHours: hours }: ControlConfiguration) {
+  return hours === undefined ? {} : { quotaGraceSeconds: Math.round(hours * 3_600) };
+}
+
+/** Loaded where it is used only: it is a large library. */
+async function paymentsOf({ stripeKey, stripeUrl }: ControlConfiguration) {
+  if (stripeKey === undefined) return {};
+  const { stripeProvider } = await import("./payments/stripe.ts");
+  const url = stripeUrl === undefined ? {} : { url: stripeUrl };
+  return { payments: stripeProvider({ key: stripeKey, ...url }) };
 }
 
 function openDesk(

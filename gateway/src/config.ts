@@ -31,6 +31,8 @@ const schema = z.object({
   poolClients: z.coerce.number().int().min(1).max(1_000_000).default(2_000),
   /** How long a client of the pooled port waits for a server. */
   poolWaitMs: z.coerce.number().int().min(100).max(300_000).default(10_000),
+  /** How long a client of the pooled port may be silent in a transaction; 0: for ever. */
+  poolIdleInTransactionMs: z.coerce.number().int().min(0).max(86_400_000).default(300_000),
   /**
    * Directory of gateways on this machine that listen on the same Postgres ports. Without it a port
    * that is taken is refused.
@@ -52,6 +54,8 @@ const schema = z.object({
   tlsKey: z.string().optional(),
   /** How long a connection waits for an instance that is down. */
   wakeDeadlineMs: z.coerce.number().int().min(100).max(300_000).default(10_000),
+  /** Once in so many seconds it is found out of every tenant whether clients get through. */
+  watchSeconds: z.coerce.number().int().min(1).max(60).default(60),
   /** How long a Postgres client may take to say who it is, and then to prove it. */
   handshakeDeadlineMs: z.coerce.number().int().min(100).max(60_000).default(10_000),
   authenticationDeadlineMs: z.coerce.number().int().min(100).max(600_000).default(60_000),
@@ -61,6 +65,8 @@ const schema = z.object({
   waitForClientsMs: z.coerce.number().int().min(0).max(86_400_000).default(0),
   /** How long transactions may go on after that. */
   drainMs: z.coerce.number().int().min(0).max(3_600_000).default(500),
+  /** Connections of all addresses together that have not logged in, on each port. */
+  halfOpen: z.coerce.number().int().min(1).max(1_000_000).default(2_000),
   /** Of one address: connections that have not logged in, and new ones in a second; 0: any. */
   halfOpenPerSource: bound.default(256),
   ratePerSource: bound.default(2_000),

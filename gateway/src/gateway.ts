@@ -19,6 +19,9 @@ import { RouteTable } from "./routes.ts";
 import { ServerTls } from "./server-tls.ts";
 import { Siblings } from "./siblings.ts";
 import { Traffic } from "./traffic.ts";
+import { Reach } from "./watch/reach.ts";
+import { watchTenants } from "./watch/watch.ts";
+import { WatchedSpans } from "./watch/watched-spans.ts";
 import { CancelKeys } from "./wire/cancel-keys.ts";
 import { CancelRequests } from "./wire/cancel-requests.ts";
 import { Connections } from "./wire/connections.ts";
@@ -32,7 +35,7 @@ import { TenantSessions } from "./wire/tenant-sessions.ts";
 const VERSION = "0.1.0";
 const MOCK_SECRET_BYTES = 32;
 /** How long control is waited for by a gateway that knows routes, and by one that knows none. */
-const ROUTES_MS = 5_000;
+const ROUTES_MS = 1_000;
 const FIRST_ROUTES_MS = 30_000;
 const ROUTES_STEP_MS = 25;
 
@@ -71,25 +74,23 @@ export async function startGateway(
   identity: Identity,
   logger: Logger,
 ): Promise<Gateway> {
-  const { home } = configuration;
-  mkdirSync(home, { recursive: true, mode: 0o700 });
+  const { home, wakeDeadlineMs } = configuration;
   const stopping = new AbortController();
-  const routes = new RouteTable(join(home, "routes.db"));
-  const traffic = new Traffic(join(home, "usage.db"));
-  const { wakeDeadlineMs } = configuration;
+  const { routes, traffic, watched } = openKept(home);
   const keys = new HeldKeys(identity);
   const parking = new Parking(routes);
-  const instances = new Instances({ keys, routes, parking, logger, wakeDeadlineMs });
+  const reach = new Reach();
+  const instances = new Instances({ keys, routes, parking, reach, logger, wakeDeadlineMs });
   const client = controlClient(keys);
   const tls = await openTls(configuration, identity, logger);
   const { signal } = stopping;
-  const parts = { routes, traffic, parking, instances, tls, logger, signal };
+  const parts = { routes, traffic, watched, parking, reach, instances, tls, logger, signal };
   const { apiAddress, joinToken, name } = configuration;
   const control = connectControl({ apiAddress, keys });
   tls.follow(signal);
   const joining = { directory: home, kind: "gateway", apiAddress, joinToken, name } as const;
   const renewing = keepRenewed({ ...joining, keys, client, logger, signal });
-  const stream = watchRoutes({ client, routes, traffic, version: VERSION, logger, signal });
+  const stream = watchRoutes({ ...parts, client, version: VERSION });
   let ports: Ports | undefined;
   let metrics: MetricsServer | undefined;
   let draining = false;
@@ -106,9 +107,9 @@ export async function startGateway(
   try {
     if (configuration.siblingsDirectory !== undefined) await untilRoutesKnown(routes, stream);
     ports = await openPorts(configuration, parts);
-    const shown = { traffic, connections: ports.connections };
+    const { connections, limits } = ports;
     metrics = await openMetrics(configuration, {
-      ...shown,
+      ...{ traffic, connections, limits },
       followsControl: () => stream.connected,
     });
   } catch (error) {
@@ -117,6 +118,7 @@ export async function startGateway(
     throw error;
   }
   const { postgres, pooled, closePorts } = ports;
+  const watching = watch(configuration, parts, stream);
   return {
     restPort: rest.port,
     pgPort: postgres.port,
@@ -131,31 +133,62 @@ export async function startGateway(
       await rest.close();
       traffic.read();
       stopping.abort();
-      await Promise.all([stream.ended, renewing.ended]);
-      for (const each of [client, control, instances, parking, routes, traffic]) each.close();
+      await Promise.all([stream.ended, renewing.ended, watching]);
+      const kept = [routes, traffic, watched];
+      for (const each of [client, control, instances, parking, ...kept]) each.close();
     },
+  };
+}
+
+/** What a gateway keeps on disk, besides who it is. */
+function openKept(home: string): Pick<PortParts, "routes" | "traffic" | "watched"> {
+  mkdirSync(home, { recursive: true, mode: 0o700 });
+  return {
+    routes: new RouteTable(join(home, "routes.db")),
+    traffic: new Traffic(join(home, "usage.db")),
+    watched: new WatchedSpans(join(home, "watched.db")),
   };
 }
 
 interface PortParts {
   readonly routes: RouteTable;
   readonly traffic: Traffic;
+  readonly watched: WatchedSpans;
   readonly parking: Parking;
+  readonly reach: Reach;
   readonly instances: Instances;
   readonly tls: ServerTls;
   readonly logger: Logger;
   readonly signal: AbortSignal;
 }
 
+/** Finds out of every tenant whether clients get through, and tells control. */
+function watch(
+  { watchSeconds }: GatewayConfiguration,
+  parts: PortParts,
+  stream: RouteStream,
+): Promise<void> {
+  const { instances, tls, watched } = parts;
+  return watchTenants({
+    ...parts,
+    spans: watched,
+    spanMs: watchSeconds * 1_000,
+    ask: (target, signal) => instances.ask(target, signal),
+    certificateEndsAt: () => tls.shown.endsAt,
+    found: () => stream.sendWatched(),
+  });
+}
+
 /**
  * Where others listen on its ports, a gateway is asked as soon as it does: before, it learns who is
- * where. With control away it serves from the table that it has; one without a table does not.
+ * where. With control away it serves from the table that it has, and where control hangs after a
+ * moment; one without a table does not.
  */
 async function untilRoutesKnown(routes: RouteTable, stream: RouteStream): Promise<void> {
   const startedMs = monotonicMs();
   while (!stream.connected) {
     const waitedMs = monotonicMs() - startedMs;
-    if (routes.generation > 0n && waitedMs > ROUTES_MS) return;
+    if (routes.generation > 0n && (stream.refused || waitedMs > ROUTES_MS)) return;
     if (waitedMs > FIRST_ROUTES_MS) {
       const seconds = FIRST_ROUTES_MS / 1_000;
       throw new Fault(
@@ -172,19 +205,21 @@ interface Ports {
   readonly postgres: PostgresListener;
   readonly pooled: PostgresListener;
   readonly connections: Connections;
+  readonly limits: Limits;
   readonly closePorts: () => Promise<void>;
 }
 
 /** The ports of Postgres clients, and the socket that tells who is connected to them. */
 async function openPorts(configuration: GatewayConfiguration, parts: PortParts): Promise<Ports> {
-  const { routes, traffic, parking, instances, logger } = parts;
+  const { routes, traffic, instances, logger } = parts;
   const { home, poolSize, poolWaitMs, poolClients } = configuration;
-  const pools = new Pools(routes, { instances, parking, traffic, logger, poolSize, poolWaitMs });
+  const pools = new Pools(routes, { ...parts, poolSize, poolWaitMs });
   const siblings = siblingsOf(configuration, logger);
   const cancelKeys = new CancelKeys(siblings?.number);
   const cancels = new CancelRequests({ keys: cancelKeys, instances, siblings });
   const connections = new Connections(logger);
-  connections.endIdle(configuration.idleTimeoutMs, parts.signal);
+  const limits = new Limits(configuration);
+  connections.endIdle(configuration, parts.signal);
   const shared = {
     ...parts,
     address: configuration.pgListenAddress ?? configuration.listenAddress,
@@ -193,14 +228,15 @@ async function openPorts(configuration: GatewayConfiguration, parts: PortParts):
     handshakeDeadlineMs: configuration.handshakeDeadlineMs,
     authenticationDeadlineMs: configuration.authenticationDeadlineMs,
     drainMs: configuration.drainMs,
-    ...{ sessions: new TenantSessions(routes), limits: new Limits(configuration) },
+    ...{ sessions: new TenantSessions(routes), limits },
     ...{ cancels, connections, sharesPort: siblings !== undefined },
+    halfOpen: configuration.halfOpen,
   };
   const listen = (which: "pg" | "pg-pooled", port: number, serve: Serve) => {
     const portName = which === "pg" ? "session" : "pooled";
     return portOr(which, port, () => listenForPostgres({ ...shared, port, portName, serve }));
   };
-  const directly = serveDirectly({ routes, instances, parking, cancelKeys, traffic, logger });
+  const directly = serveDirectly({ ...parts, cancelKeys });
   const postgres = await listen("pg", configuration.pgPort, directly);
   const inTurn = servePooled({ pools, cancelKeys, traffic, poolClients });
   const pooled = await listen("pg-pooled", configuration.pgPooledPort, inTurn);
@@ -214,13 +250,13 @@ async function openPorts(configuration: GatewayConfiguration, parts: PortParts):
     await closeAdmin();
     siblings?.leave();
   };
-  return { postgres, pooled, connections, closePorts };
+  return { postgres, pooled, connections, limits, closePorts };
 }
 
 /** Undefined where metrics are not shown. */
 async function openMetrics(
   { metricsPort: port, metricsListenAddress: listenAddress, metricsTenants }: GatewayConfiguration,
-  shown: Pick<GatewayMetrics, "traffic" | "connections" | "followsControl">,
+  shown: Pick<GatewayMetrics, "traffic" | "connections" | "limits" | "followsControl">,
 ): Promise<MetricsServer | undefined> {
   if (port === 0) return undefined;
   const { METRICS_CONTENT_TYPE: contentType, renderMetrics } = await import("./metrics.ts");

@@ -13,6 +13,7 @@ const line = { port: "session", state: "idle", tenantId: "ten_1" } as Connection
 function rendered(tenants: boolean): Promise<string> {
   return renderMetrics({
     ...{ version: "1.2.3", traffic, tenants, followsControl: () => true },
+    limits: { strangersRefused: { half_open: 2, rate: 0, late: 1 } },
     connections: { list: () => [line, { ...line, tenantId: "ten_2" }] },
   });
 }
@@ -29,6 +30,8 @@ test("what was counted stays counted when it was read for control", async () => 
   expect(text).toContain("aerodb_gateway_connections_opened_total 1\n");
   expect(text).toContain('aerodb_gateway_connections{port="session",state="idle"} 2\n');
   expect(text).toContain("aerodb_gateway_follows_control 1\n");
+  expect(text).toContain('aerodb_gateway_strangers_refused_total{limit="half_open"} 2\n');
+  expect(text).toContain('aerodb_gateway_strangers_refused_total{limit="rate"} 0\n');
   expect(text).not.toContain("ten_");
   expect(text.trimEnd().endsWith("# EOF")).toBe(true);
 });

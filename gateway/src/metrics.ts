@@ -2,6 +2,7 @@
 import { Counter, Gauge, type OpenMetricsContentType, Registry } from "prom-client";
 import type { CountedMeter, Traffic } from "./traffic.ts";
 import type { ConnectionLine } from "./wire/connections.ts";
+import type { Limits } from "./wire/limits.ts";
 
 export const METRICS_CONTENT_TYPE = Registry.OPENMETRICS_CONTENT_TYPE;
 
@@ -9,6 +10,7 @@ export interface GatewayMetrics {
   readonly version: string;
   readonly traffic: Pick<Traffic, "totals">;
   readonly connections: { list(): readonly ConnectionLine[] };
+  readonly limits: Pick<Limits, "strangersRefused">;
   /** Whether tenants are shown, each with its id: as many series as there are. */
   readonly tenants: boolean;
   readonly followsControl: () => boolean;
@@ -24,6 +26,9 @@ const ABOUT: Readonly<Record<CountedMeter, string>> = {
   wake_waits: "Logins that waited for a server to be woken.",
   parks: "Connections that were held while their server was restarted.",
   idle_timeouts: "Connections that were ended because they were idle for too long.",
+  idle_in_transaction_timeouts:
+    "Clients of the pooled port that were too long idle in a transaction.",
+  pool_timeouts: "Clients of the pooled port for which no server became free in time.",
 };
 
 /** Everything anew for each collector: of who is gone counters stay, and of gauges nothing. */
@@ -31,7 +36,7 @@ export function renderMetrics(metrics: GatewayMetrics): Promise<string> {
   const registry = new Registry<OpenMetricsContentType>();
   registry.setContentType(METRICS_CONTENT_TYPE);
   const registers = [registry];
-  const { version, traffic, connections, tenants } = metrics;
+  const { version, traffic, connections, limits, tenants } = metrics;
   new Gauge({
     name: "aerodb_gateway_build_info",
     help: "Version of the gateway and of what it runs on; always 1.",
@@ -51,6 +56,15 @@ export function renderMetrics(metrics: GatewayMetrics): Promise<string> {
   const { user, system } = process.cpuUsage();
   const cpu = { name: "aerodb_gateway_cpu_seconds_total", help: "Processor time of the process." };
   new Counter({ ...cpu, registers }).inc((user + system) / 1e6);
+  const strangers = new Counter({
+    name: "aerodb_gateway_strangers_refused_total",
+    help: "Connections that were refused before they had proven who they are, by the limit.",
+    labelNames: ["limit"],
+    registers,
+  });
+  for (const [limit, refused] of Object.entries(limits.strangersRefused)) {
+    strangers.inc({ limit }, refused);
+  }
   const ofTenant = tenants ? ["tenant_id"] : [];
   const labelsOf = (tenantId: string) => (tenants ? { tenant_id: tenantId } : {});
   const open = new Gauge({

@@ -1,4 +1,6 @@
 /** Whether a gateway says that it serves, with control and without it. */
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Gateway } from "./gateway.ts";
@@ -43,4 +45,24 @@ test("control takes no gateway with it that has a table, and helps none that has
   expect(refused).toMatchObject({ status: 503, ready: false });
   expect(String(refused["reasons"])).toContain("has not heard from control yet");
   await ignorant.stop();
+  await platform.stopGateway();
+});
+
+test("neither a control that is gone nor one that hangs keeps it from its table, beside others", async () => {
+  const siblings = { siblingsDirectory: join(platform.directory, "siblings") };
+  const port = platform.control.port;
+  const silent: Socket[] = [];
+  const hangs = createServer((socket) => silent.push(socket)).listen(0, "127.0.0.1");
+  await once(hangs, "listening");
+  for (const away of [port, (hangs.address() as AddressInfo).port]) {
+    platform.control.port = away;
+    const gateway = await platform.startGateway(siblings);
+    expect(await askedOf(gateway)).toMatchObject({ status: 200, ready: true, degraded: true });
+    await (await connectTo(gateway.pgPort, acme)).end();
+    await platform.stopGateway();
+  }
+  expect(silent).not.toHaveLength(0);
+  for (const socket of silent) socket.destroy();
+  hangs.close();
+  platform.control.port = port;
 });

@@ -10,12 +10,14 @@ import { type RouteStream, watchRoutes } from "./route-stream.ts";
 import { RouteTable } from "./routes.ts";
 import { ThrowawayControl, throwawayDirectory } from "./throwaway-platform.ts";
 import { Traffic } from "./traffic.ts";
+import { WatchedSpans } from "./watch/watched-spans.ts";
 
 let directory: string;
 let authority: CertificateAuthority;
 let control: ThrowawayControl;
 let routes: RouteTable;
 let traffic: Traffic;
+let watched: WatchedSpans;
 let stopping: AbortController;
 let stream: RouteStream | undefined;
 let client: Client | undefined;
@@ -27,6 +29,7 @@ beforeEach(async () => {
   await control.listen(authority);
   routes = new RouteTable(join(directory, "routes.db"));
   traffic = new Traffic(join(directory, "usage.db"));
+  watched = new WatchedSpans(":memory:");
   stopping = new AbortController();
 });
 
@@ -57,6 +60,7 @@ async function watch(options: { readonly usageEveryMs?: number } = {}) {
     client,
     routes,
     traffic,
+    watched,
     version,
     logger: silent,
     signal,
@@ -105,7 +109,9 @@ test("usage is sent, and kept until control has taken it in", async () => {
   acme.connectionsOpened = 2;
   acme.egressBytes = 10;
   traffic.read();
-  expect(traffic.eventsAfter(0n, 10)).toHaveLength(2);
+  const [first, ...more] = traffic.eventsAfter(0n, 10);
+  expect(more).toHaveLength(1);
+  const sequence = first?.sequence ?? expect.fail("nothing was kept");
   control.whole = { generation: 1n, whole: true };
   await watch({ usageEveryMs: 20 });
   await expect.poll(() => traffic.eventsAfter(0n, 10)).toHaveLength(0);
@@ -113,15 +119,31 @@ test("usage is sent, and kept until control has taken it in", async () => {
   const events = () => control.requests.flatMap(({ usage }) => usage?.events ?? []);
   await expect.poll(events).toHaveLength(3);
   expect(events()).toMatchObject([
-    { sequence: 1n, meter: "connections_opened", tenantId: "ten_1", value: 2n },
-    { sequence: 2n, meter: "egress_bytes", value: 10n },
-    { sequence: 3n, meter: "ingress_bytes", value: 5n },
+    { sequence, meter: "connections_opened", tenantId: "ten_1", value: 2n },
+    { sequence: sequence + 1n, meter: "egress_bytes", value: 10n },
+    { sequence: sequence + 2n, meter: "ingress_bytes", value: 5n },
   ]);
 });
 
-test("ends at once when asked to, connected or not", async () => {
+test("says when control gives no table, and ends at once when asked to", async () => {
   control.stop();
   await watch();
+  expect(stream?.refused).toBe(false);
+  await expect.poll(() => stream?.refused).toBe(true);
   stopping.abort();
   await stream?.ended;
+});
+
+test("what was watched is sent, and kept until control has taken it in", async () => {
+  control.whole = { generation: 3n, whole: true };
+  await watch();
+  await expect.poll(() => stream?.connected).toBe(true);
+  const [startedAt, endedAt] = [new Date(0), new Date(60_000)];
+  const unreached = new Map([["no_answer", ["ten_1"]]] as const);
+  watched.add({ startedAt, endedAt, unreached, certificateEndsAt: endedAt });
+  const [kept] = watched.after(0n, 10);
+  stream?.sendWatched();
+  const sent = () => control.requests.flatMap((request) => request.watched);
+  await expect.poll(sent).toEqual([kept]);
+  await expect.poll(() => watched.after(0n, 10)).toEqual([]);
 });

@@ -11,12 +11,14 @@ import { type CallingClient, openStream } from "@aerodb/wire";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { RouteTable, RouteUpdate } from "./routes.ts";
 import type { Traffic } from "./traffic.ts";
+import type { WatchedSpans } from "./watch/watched-spans.ts";
 
 export interface RouteStreamSettings {
   /** Connected to control's link port. */
   readonly client: CallingClient;
   readonly routes: RouteTable;
   readonly traffic: Traffic;
+  readonly watched: Pick<WatchedSpans, "after" | "acknowledge">;
   readonly version: string;
   readonly logger: Logger;
   readonly signal: AbortSignal;
@@ -27,7 +29,11 @@ export interface RouteStreamSettings {
 export interface RouteStream {
   /** Whether the table is as new as control's. */
   readonly connected: boolean;
+  /** Whether control was asked once and gave no table. */
+  readonly refused: boolean;
   readonly ended: Promise<void>;
+  /** Sends what was found of tenants since, if control is there. */
+  sendWatched(): void;
 }
 
 type RequestInit = MessageInitShape<typeof WatchRoutesRequestSchema>;
@@ -35,12 +41,14 @@ type Call = ReturnType<typeof openStream<(typeof RouteService)["method"]["watchR
 
 const MINUTE_MS = 60_000;
 const EVENTS_PER_MESSAGE = 500;
+const SPANS_PER_MESSAGE = 20;
 const RECONNECT = { firstMs: 50, maxMs: 200 };
 
 /** Follows control until the signal is aborted; reconnects with growing pauses. */
 export function watchRoutes(settings: RouteStreamSettings): RouteStream {
   const { client, signal, traffic } = settings;
   let current: Watch | undefined;
+  let refused = false;
 
   async function pass(): Promise<Outcome> {
     const watch = new Watch(openStream(client, RouteService.method.watchRoutes), settings);
@@ -50,7 +58,8 @@ export function watchRoutes(settings: RouteStreamSettings): RouteStream {
     } finally {
       current = undefined;
     }
-    if (!watch.followed) throw new Fault("UNAVAILABLE", `No routes from control: ${watch.reason}.`);
+    refused = !watch.followed;
+    if (refused) throw new Fault("UNAVAILABLE", `No routes from control: ${watch.reason}.`);
     settings.logger.warn({ because: watch.reason }, "lost control; serving from the table at hand");
     return lookAgain({ afterMs: backoffMs(1, RECONNECT), because: "the stream ended" });
   }
@@ -74,7 +83,11 @@ export function watchRoutes(settings: RouteStreamSettings): RouteStream {
     get connected() {
       return current?.followed ?? false;
     },
+    get refused() {
+      return refused;
+    },
     ended: loop.ended,
+    sendWatched: () => current?.sendWatched(),
   };
 }
 
@@ -88,6 +101,7 @@ class Watch {
   readonly #settings: RouteStreamSettings;
   readonly #parts: WatchRoutesResponse[] = [];
   #usageSent = 0n;
+  #watchedSent = 0n;
   #taking = Promise.resolve();
 
   constructor(call: Call, settings: RouteStreamSettings) {
@@ -122,6 +136,17 @@ class Watch {
     }
   }
 
+  /** The same of watched spans. */
+  sendWatched(): void {
+    for (;;) {
+      const watched = this.#settings.watched.after(this.#watchedSent, SPANS_PER_MESSAGE);
+      const last = watched.at(-1);
+      if (last === undefined) return;
+      this.#watchedSent = last.sequence;
+      this.#send({ generation: this.#settings.routes.generation, watched });
+    }
+  }
+
   async #take(message: WatchRoutesResponse): Promise<void> {
     const { routes, logger } = this.#settings;
     const update = this.#updateWith(message);
@@ -141,12 +166,15 @@ class Watch {
     this.followed = true;
     logger.info({ generation: update.generation, routes: update.routes.length }, "follows control");
     this.sendUsage();
+    this.sendWatched();
   }
 
   /** The update that a message completes. What acknowledges usage only, completes none. */
   #updateWith(message: WatchRoutesResponse): RouteUpdate | undefined {
-    const { generation, usageSequence } = message;
-    if (usageSequence > 0n) this.#settings.traffic.acknowledge(usageSequence);
+    const { generation, usageSequence, watchedSequence } = message;
+    const { traffic, watched } = this.#settings;
+    if (usageSequence > 0n) traffic.acknowledge(usageSequence);
+    if (watchedSequence > 0n) watched.acknowledge(watchedSequence);
     if (generation === 0n && !message.whole) return undefined;
     this.#parts.push(message);
     return message.more ? undefined : joined(this.#parts.splice(0));

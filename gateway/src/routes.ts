@@ -64,6 +64,11 @@ export class RouteTable {
     return this.#ledger.generation;
   }
 
+  /** Every route. */
+  all(): Iterable<Route> {
+    return this.#routes.values();
+  }
+
   byTenantId(tenantId: string): Route | undefined {
     return this.#routes.get(tenantId);
   }
@@ -75,6 +80,11 @@ export class RouteTable {
       if (route !== undefined && (best === undefined || precedes(route, best))) best = route;
     }
     return best;
+  }
+
+  /** How to reach an instance, as far as that is known. */
+  knownEndpoint(instanceId: string): Endpoint | undefined {
+    return this.#endpoints.get(instanceId);
   }
 
   /** How to reach an instance; waits until that is known or the signal is aborted. */

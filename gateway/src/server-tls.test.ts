@@ -5,7 +5,7 @@ import { connect as connectTls, TLSSocket } from "node:tls";
 import { openCertificateAuthority } from "@aerodb/identity/authority";
 import { newId, silent } from "@aerodb/runtime";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { ServerTls } from "./server-tls.ts";
+import { endPointHash, ServerTls } from "./server-tls.ts";
 import { throwawayDirectory } from "./throwaway-platform.ts";
 
 let home: string;
@@ -123,4 +123,18 @@ test("a gateway does not begin with one that is expired, or not its key's", asyn
   } finally {
     vi.useRealTimers();
   }
+});
+
+test.each([
+  ["sha256WithRSAEncryption", "sha256"],
+  ["sha384WithRSAEncryption", "sha384"],
+  ["sha1WithRSAEncryption", "sha256"],
+  ["ecdsa-with-SHA256", "sha256"],
+  ["ecdsa-with-SHA512", "sha512"],
+  ["ecdsa-with-SHA1", "sha256"],
+  ["sha512-256WithRSAEncryption", undefined],
+  ["rsassaPss", undefined],
+  ["ED25519", undefined],
+])("a login may be bound to a certificate that is signed by %s: %s", (signature, hash) => {
+  expect(endPointHash(signature)).toBe(hash);
 });

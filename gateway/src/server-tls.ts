@@ -18,6 +18,7 @@ export interface ShownCertificate {
   readonly context: SecureContext;
   /** Hash of the certificate, to which clients may bind their login; undefined: it has none. */
   readonly endPoint: Buffer | undefined;
+  readonly endsAt: Date;
 }
 
 /** How soon one that was renewed is shown. Two small files are read for it. */
@@ -91,7 +92,8 @@ function shown(found: ServerCertificate): Shown {
     });
     const parsed = new X509Certificate(certificate);
     if (parsed.validToDate.getTime() < now().getTime()) throw new Error("it has expired");
-    return { text: textOf(found), context, caFile, endPoint: endPointOf(parsed) };
+    const { validToDate: endsAt } = parsed;
+    return { text: textOf(found), context, caFile, endPoint: endPointOf(parsed), endsAt };
   } catch (error) {
     // Certificate and key are replaced one after the other.
     const sentence = `The TLS certificate and its key cannot be used: ${messageOf(error)}.`;
@@ -99,15 +101,21 @@ function shown(found: ServerCertificate): Shown {
   }
 }
 
-/**
- * `tls-server-end-point` of RFC 5929: by the hash of the certificate's signature, and SHA-256 in
- * the place of SHA-1. Where the signature names none, clients bind nothing either.
- */
+/** `tls-server-end-point` of RFC 5929. */
 function endPointOf({ raw, signatureAlgorithm = "" }: X509Certificate): Buffer | undefined {
-  const [, bits] = /sha-?(1|224|256|384|512)\b/i.exec(signatureAlgorithm) ?? [];
+  const algorithm = endPointHash(signatureAlgorithm);
+  return algorithm === undefined ? undefined : createHash(algorithm).update(raw).digest();
+}
+
+/**
+ * What a certificate is hashed by for that: the hash of its signature, and SHA-256 in the place of
+ * SHA-1. Where the signature names none, clients bind nothing either. Names are those of OpenSSL,
+ * such as `sha256WithRSAEncryption` and `ecdsa-with-SHA384`.
+ */
+export function endPointHash(signatureAlgorithm: string): string | undefined {
+  const [, bits] = /sha-?(1|224|256|384|512)(?![\d-])/i.exec(signatureAlgorithm) ?? [];
   if (bits === undefined) return undefined;
-  const algorithm = bits === "1" ? "sha256" : `sha${bits}`;
-  return createHash(algorithm).update(raw).digest();
+  return bits === "1" ? "sha256" : `sha${bits}`;
 }
 
 function textOf({ certificate, privateKey }: ServerCertificate): string {

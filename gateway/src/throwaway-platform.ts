@@ -52,8 +52,10 @@ import {
   type sendUnaryData,
   status,
 } from "@grpc/grpc-js";
+import { inject } from "vitest";
 import type { GatewayConfiguration } from "./config.ts";
 import { type Gateway, startGateway } from "./gateway.ts";
+import { throwawayConfiguration } from "./throwaway-configuration.ts";
 import { throwawayIdentity } from "./throwaway-identity.ts";
 
 const ROOT_PASSWORD = "root-password-of-a-throwaway-instance-000";
@@ -84,8 +86,9 @@ export class ThrowawayInstance {
   }
 
   static async start(directory: string): Promise<ThrowawayInstance> {
-    const engine = await materializeEngine(await findEngine(), join(directory, "engines"));
-    const template = await ensureTemplate(engine, join(directory, "templates"), {
+    const shared = inject("enginesDirectory");
+    const engine = await materializeEngine(await findEngine(), join(shared, "engines"));
+    const template = await ensureTemplate(engine, join(shared, "templates"), {
       rootPassword: ROOT_PASSWORD,
     });
     const whose = canChangeOwner() ? { owner: { uid: 70_002, gid: 70_002 } } : {};
@@ -158,6 +161,8 @@ export class ThrowawayControl {
           this.changes.wake("request");
           const last = request.usage?.events.at(-1);
           if (last !== undefined) this.send({ usageSequence: last.sequence });
+          const span = request.watched.at(-1);
+          if (span !== undefined) this.send({ watchedSequence: span.sequence });
         });
         call.on("error", () => undefined);
         call.on("close", () => this.#calls.delete(call));
@@ -291,10 +296,11 @@ export class ThrowawayPlatform {
       readonly generation: bigint;
       readonly remote?: boolean;
       readonly state?: RouteState;
+      readonly parked?: boolean;
     },
   ): ResponseInit {
     const { instanceId, settings } = this.instance;
-    const { generation, remote = false, state = RouteState.ACTIVE } = options;
+    const { generation, remote = false, state = RouteState.ACTIVE, parked = false } = options;
     return {
       generation,
       whole: true,
@@ -315,6 +321,7 @@ export class ThrowawayPlatform {
           socketDirectory: settings.socketDirectory,
           edgeAddress: `127.0.0.1:${this.edge.port}`,
           database: DATABASE,
+          parked,
         },
       ],
     };
@@ -325,25 +332,7 @@ export class ThrowawayPlatform {
     changes: Partial<GatewayConfiguration> = {},
     identity = this.identity,
   ): Promise<Gateway> {
-    const configuration: GatewayConfiguration = {
-      home: join(this.directory, "gateway"),
-      apiAddress: "127.0.0.1:1",
-      name: "test",
-      restPort: 0,
-      pgPort: 0,
-      pgPooledPort: 0,
-      ...{ poolSize: 4, poolClients: 1_000, poolWaitMs: 10_000 },
-      ...{ waitForClientsMs: 0, drainMs: 500 },
-      ...{ halfOpenPerSource: 0, ratePerSource: 0, ratePerTenant: 0, idleTimeoutMs: 0 },
-      ...{ metricsPort: 0, metricsListenAddress: "127.0.0.1", metricsTenants: false },
-      listenAddress: "127.0.0.1",
-      baseDomain: "localhost",
-      wakeDeadlineMs: 10_000,
-      ...{ handshakeDeadlineMs: 1_000, authenticationDeadlineMs: 10_000 },
-      logLevel: "silent",
-      failpoints: "",
-      ...changes,
-    };
+    const configuration = throwawayConfiguration(this.directory, changes);
     const linkAddress = `127.0.0.1:${this.control.port}`;
     const gateway = await startGateway(configuration, { ...identity, linkAddress }, this.logger);
     if (identity === this.identity) this.gateway = gateway;

@@ -22,7 +22,9 @@ type Meter =
   | "transactions"
   | "wake_waits"
   | "parks"
-  | "idle_timeouts";
+  | "idle_timeouts"
+  | "idle_in_transaction_timeouts"
+  | "pool_timeouts";
 
 /** What one meter has counted of a tenant since the gateway came up. */
 export interface Total {
@@ -46,11 +48,23 @@ export class TenantTraffic {
   parks = 0;
   /** Connections that were ended because they were idle for too long. */
   idleTimeouts = 0;
+  /** Clients of the pooled port that were ended because they were silent in a transaction. */
+  idleInTransactionTimeouts = 0;
+  /** Clients of the pooled port for which no server became free in time. */
+  poolTimeouts = 0;
   #open = 0;
   #peak = 0;
   /** Time that connections were open, of all together, up to `#sinceMs`. */
   #openMs = 0;
   #sinceMs = monotonicMs();
+
+  /** Transactions of earlier readings. */
+  #earlierTransactions = 0;
+
+  /** All transactions since the gateway came up. */
+  get allTransactions(): number {
+    return this.#earlierTransactions + this.transactions;
+  }
 
   /** Connections that are open now. */
   get open(): number {
@@ -83,6 +97,8 @@ export class TenantTraffic {
       ["wake_waits", this.wakeWaits],
       ["parks", this.parks],
       ["idle_timeouts", this.idleTimeouts],
+      ["idle_in_transaction_timeouts", this.idleInTransactionTimeouts],
+      ["pool_timeouts", this.poolTimeouts],
     ];
   }
 
@@ -92,10 +108,13 @@ export class TenantTraffic {
     this.connectionsRefused = 0;
     this.egressBytes = 0;
     this.ingressBytes = 0;
+    this.#earlierTransactions += this.transactions;
     this.transactions = 0;
     this.wakeWaits = 0;
     this.parks = 0;
     this.idleTimeouts = 0;
+    this.idleInTransactionTimeouts = 0;
+    this.poolTimeouts = 0;
     this.#peak = this.#open;
     this.#openMs %= SECOND_MS;
   }
@@ -115,7 +134,8 @@ export class Traffic {
   #readAtMs = monotonicMs();
 
   constructor(path: string) {
-    this.#spool = new Spool(path);
+    // A new spool begins above all that an earlier one could have numbered.
+    this.#spool = new Spool(path, { firstSequence: BigInt(now().getTime()) });
   }
 
   /** The tenant's counters: the same object for as long as the gateway runs. */
@@ -154,6 +174,11 @@ export class Traffic {
     }
     for (const counters of this.#counters.values()) counters.begin();
     this.#readAtMs = readAtMs;
+  }
+
+  /** How many transactions each tenant has had since the gateway came up. */
+  transactions(): ReadonlyMap<string, number> {
+    return new Map([...this.#counters].map(([id, { allTransactions }]) => [id, allTransactions]));
   }
 
   /** What has been counted since the gateway came up. */

@@ -8,6 +8,7 @@ export const FAMILIES: Readonly<Record<string, readonly string[]>> = {
   extensions: ["extensions"],
   "settings, log and replication of the server": ["server"],
   "names, numbers and limits": ["limits"],
+  "writes over quota": ["writes"],
   "floods and hogs": ["hogs"],
   "who asks": ["identity"],
   "tables that tenants share": ["policies", "shared"],

@@ -191,7 +191,8 @@ test("however tenants come, change, pause and go, none has anything to do with a
         const { rows } = await root.query(GRAPH);
         const graph = [...expected].toSorted().map(([role, { verifier, suspended }]) => ({
           ...{ role, verifier, login: !suspended },
-          ...{ member_of: ["aerodb_tenants"], granted: [`schema ${role}`], becomes: [] },
+          member_of: ["aerodb_tenants", "aerodb_writers"],
+          ...{ granted: [`schema ${role}`], becomes: [] },
         }));
         expect(rows).toEqual(graph);
         const asked = TENANTS.filter((it) => expected.has(it)).map((tenantId) => ({ tenantId }));

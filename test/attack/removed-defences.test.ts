@@ -10,6 +10,7 @@ import { appliesTo as appliesToPlace, holds } from "../../packages/postgres/src/
 import type { AttackCase } from "./attack-case.ts";
 import { attempted } from "./attempt.ts";
 import { INSTANCE_CASES } from "./cases/index.ts";
+import { dropFullTenant } from "./cases/writes.ts";
 import { DEFENCES, type Defence, UNKNOWN } from "./removed-defences.ts";
 import { appliesTo, NEWEST, type OpenScene, openScene } from "./scene.ts";
 
@@ -46,6 +47,7 @@ describe.each(["schema", "database"] as const)("in the model %s", (model) => {
   afterAll(() => scene.close());
 
   async function broken(): Promise<readonly string[]> {
+    await dropFullTenant(scene);
     const tenants = [...new Set([scene.attacker, scene.victim])];
     const asked = tenants.map(({ tenantId }) => ({ tenantId, connectionLimit: 10 }));
     const proofs = await proveIsolation(scene.walled.root, { shared, forced: false }, asked);

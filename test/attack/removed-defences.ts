@@ -9,7 +9,8 @@ import { BREACHES } from "../../packages/postgres/src/isolation/sample-breaches.
 import { CLOSED_FUNCTIONS } from "../../packages/postgres/src/public-functions.ts";
 import { ROOT_PASSWORD } from "../../packages/postgres/src/throwaway-instance.ts";
 import { requestKey, WALL_FUNCTIONS } from "../../packages/postgres/src/wall-functions.ts";
-import { WALL_TRIGGERS } from "../../packages/postgres/src/wall-triggers.ts";
+import { TRIGGERS_EVERYWHERE, WALL_TRIGGERS } from "../../packages/postgres/src/wall-triggers.ts";
+import { WRITES_FUNCTIONS } from "../../packages/postgres/src/writes-wall.ts";
 
 /** A defence that is taken away by what breaks a rule. */
 export interface Defence extends Breach {
@@ -29,7 +30,7 @@ export interface Defence extends Breach {
   /** Why no attack can notice: by itself it opens nothing, and the proof does not wait. */
   readonly proofOnly?: string;
   /** What is different where the attacker has a server of its own. */
-  readonly inOwnServer?: Pick<Defence, "proofOnly">;
+  readonly inOwnServer?: Pick<Defence, "proofOnly" | "noticed">;
   /** The first major that it can be taken away on. */
   readonly since?: number;
 }
@@ -52,7 +53,7 @@ const LISTED = "every extension of these engines that Postgres trusts is on the 
 const KNOWN: Readonly<Record<string, Known>> = {
   "instance.functions": {
     noticed: "neighbours.open_door",
-    inOwnServer: { proofOnly: "there these walls are not needed" },
+    inOwnServer: { noticed: "writes.disable_trigger" },
   },
   "runtime.server": { noticed: "server.reload" },
   "runtime.roles": { noticed: "roles.verifiers" },
@@ -122,6 +123,11 @@ const KNOWN: Readonly<Record<string, Known>> = {
   "instance.shared_tables 2": { noticed: "shared.read" },
   "instance.platform_schemas 2": { noticed: "shared.make_table" },
   "instance.roles 2": { proofOnly: "nobody can log in as it, or become it" },
+  "table.writes": { noticed: "writes.own_table", ofAttacker: true },
+  "role.memberships 2": { proofOnly: "it takes a right away" },
+  "instance.large_objects": { proofOnly: "the meter has it, and nobody can become the meter" },
+  "instance.large_objects 2": { proofOnly: "the meter has it, and nobody can become the meter" },
+  "instance.writing_functions": { noticed: "writes.large_object_put" },
   "table.foreign": { proofOnly: "a wrapper without a library leads nowhere" },
   "routine.definer": { noticed: "objects.function", before: schemaOpen },
   "privilege.relations": { noticed: "rows.select", before: both(schemaOpen, rowsOpen) },
@@ -166,7 +172,7 @@ const triggers = WALL_TRIGGERS.flatMap((statement) => {
   const [, name] = /^create event trigger (\w+) /.exec(statement) ?? [];
   return name === undefined ? [] : [name];
 });
-const functions = WALL_FUNCTIONS.flatMap((statement) => {
+const functions = [...WALL_FUNCTIONS, ...WRITES_FUNCTIONS].flatMap((statement) => {
   const [head] = /^create or replace function .*(?= as \$wall\$)/.exec(statement) ?? [];
   const [, name = "", returns = ""] = /\.(\w+)\(.*\) returns ([\w[\]]+)/.exec(head ?? "") ?? [];
   return head === undefined ? [] : [{ head, name, returns, statement }];
@@ -174,6 +180,7 @@ const functions = WALL_FUNCTIONS.flatMap((statement) => {
 /** What a function answers that does nothing. */
 const IDLE: Readonly<Record<string, string>> = {
   void: "begin end",
+  trigger: "begin return null; end",
   boolean: "begin return false; end",
   "oid[]": "begin return array[1::oid]; end",
 };
@@ -194,6 +201,17 @@ const AGAINST: Readonly<Record<string, string>> = {
   aerodb_dropped_doors: "neighbours.give_to_group_without_door",
   aerodb_routines: "grants.definer_function",
   aerodb_grants: "grants.table_to_public",
+  aerodb_writes_started: "writes.comment",
+  aerodb_writes_rewritten: "writes.rewrite",
+  aerodb_writes_loosened: "writes.default_of_rows",
+  aerodb_writes_guarded: "writes.disable_trigger",
+  aerodb_writes_dropped: "writes.drop_trigger",
+  writes_refused: "writes.comment",
+  refuse_full: "writes.insert",
+  accepts_writes: "writes.shared_table",
+  refuse_write: "writes.insert",
+  right_guards: "writes.disable_trigger",
+  keep_writes: "writes.made_before",
   refuse: "grants.table_to_public",
   right_policies: "walls.create_table",
   keep_relation: "walls.create_table",
@@ -210,7 +228,7 @@ const PARTS: readonly Defence[] = [
       ...against(trigger),
       name: `event trigger ${trigger}`,
       rule: "instance.event_triggers",
-      place: "shared",
+      place: TRIGGERS_EVERYWHERE.includes(trigger.replace(/^aerodb_/, "")) ? "both" : "shared",
       done: () => `alter event trigger ${trigger} disable`,
       undone: () => `alter event trigger ${trigger} enable`,
     }),
@@ -220,7 +238,7 @@ const PARTS: readonly Defence[] = [
       ...against(name),
       name: `function ${name}`,
       rule: "instance.functions",
-      place: "shared",
+      place: WRITES_FUNCTIONS.includes(statement) && name !== "accepts_writes" ? "both" : "shared",
       done: () => `${head} as $$ ${IDLE[returns]} $$`,
       undone: () => statement,
       ...(name === "reads_shared" ? { proofOnly: "it takes a table that tenants share" } : {}),
@@ -260,6 +278,14 @@ const PARTS: readonly Defence[] = [
     done: ({ self }) => `grant aerodb_tenants to ${self} with set true`,
   },
   {
+    name: "temporary tables are for those whose writes are accepted",
+    noticed: "writes.temporary_explained",
+    rule: "instance.databases",
+    place: "both",
+    done: () => "grant temporary on database aerodb to aerodb_tenants",
+    undone: () => "revoke temporary on database aerodb from aerodb_tenants",
+  },
+  {
     name: "tenants cannot create in the database",
     noticed: "neighbours.make_schema",
     rule: "instance.databases",
@@ -272,8 +298,9 @@ const PARTS: readonly Defence[] = [
     noticed: "objects.create_in_public",
     rule: "instance.public_schema",
     place: "shared",
-    done: () => "grant create on schema public to public",
-    undone: () => "revoke create on schema public from public",
+    // Without the right to use it, nobody could put on a table there what guards each.
+    done: () => "grant usage, create on schema public to public",
+    undone: () => "revoke usage, create on schema public from public",
   },
   {
     name: "tenants cannot create in the platform's schema",

@@ -27,7 +27,10 @@ function rootPassword(platform: Platform): string {
 }
 
 describe("with instances kept ready", () => {
-  const platform = usePlatform({ environment: { AERODB_WARM_INSTANCES: `${WARM}` } });
+  const platform = usePlatform({
+    ownEngines: true,
+    environment: { AERODB_WARM_INSTANCES: `${WARM}` },
+  });
 
   /** Waits until the pool is full: so many servers, those of the tenants counted. */
   async function refilled(tenants: number): Promise<void> {
@@ -55,7 +58,7 @@ describe("with instances kept ready", () => {
 });
 
 describe("with none kept ready", () => {
-  const platform = usePlatform();
+  const platform = usePlatform({ ownEngines: true });
 
   async function byHand(directory: string, volumeMiB: number, into: number[]): Promise<void> {
     const engines = realpathSync(join(platform().home, "state", "engines"));

@@ -1,4 +1,7 @@
 /** What it costs to prove tenants: one with many tables, and all of a full instance. */
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import {
   type connectPlatform,
   ensureTenant,
@@ -7,11 +10,13 @@ import {
   quoteIdentifier,
   scramVerifier,
 } from "@aerodb/postgres";
-import { newId, sleep } from "@aerodb/runtime";
+import { newId } from "@aerodb/runtime";
 import { expect, test } from "vitest";
 import { usePlatform } from "../platform.ts";
+import { run } from "../program.ts";
 import { connectRoot } from "./bare-instance.ts";
 import { distribution, ms, p50, p99, report, timed } from "./figures.ts";
+import { pgbenchMissing } from "./pgbench.ts";
 
 const TENANTS = Number(process.env["BENCH_TENANTS"] ?? 1_000);
 const TABLES_EACH = 5;
@@ -39,27 +44,45 @@ async function make(root: Root, verifier: string, tables: number) {
 /**
  * How long statements of a tenant take, alone and while all are proven as an agent does it: gently,
  * and with as long a pause after it as there is between two of its looks. Both are measured in
- * turns.
+ * turns, and by a program of its own: the one that proves is busy.
  */
-async function neighbourBeside(prove: () => Promise<unknown>) {
+async function neighbourBeside(prove: () => Promise<unknown>, roundMs: number) {
   const { connection } = await platform().createTenant({ name: "neighbour" });
   const client = await platform().connect(connection.uri);
   await client.query("create table t as select i, md5(i::text) x from generate_series(1, 1000) i");
-  async function work(into: number[], meanwhile: Promise<unknown>): Promise<void> {
-    let over = false;
-    void Promise.all([meanwhile, sleep(PAUSE_MS)]).then(() => (over = true));
-    while (!over) into.push(await timed(() => client.query("select count(*), max(x) from t")));
-    await meanwhile;
-  }
-  const [alone, beside]: [number[], number[]] = [[], []];
+  const [alone, beside]: [number[][], number[][]] = [[], []];
   for (let round = 0; round < NEIGHBOUR_ROUNDS; round += 1) {
-    await work(alone, Promise.resolve());
-    await work(beside, prove());
+    alone.push(await statementsFor(connection.uri, roundMs));
+    const [taken] = await Promise.all([statementsFor(connection.uri, roundMs), prove()]);
+    beside.push(taken);
   }
-  return { alone, beside };
+  return { alone: alone.flat(), beside: beside.flat() };
 }
 
-test("proofs of isolation", { timeout: 1_800_000 }, async () => {
+/** Milliseconds that each statement of one client took, one after the other for so long. */
+async function statementsFor(uri: string, roundMs: number): Promise<number[]> {
+  const directory = mkdtempSync(join(tmpdir(), "aerodb-bench-"));
+  try {
+    const time = ["--time", `${Math.ceil(roundMs / 1000)}`];
+    const words = ["--no-vacuum", ...time, "--log", "--log-prefix", join(directory, "log")];
+    const input = "select count(*), max(x) from t;";
+    const ended = await run("pgbench", [...words, "--file", "-", uri], {
+      ...{ input, deadlineMs: roundMs + 60_000 },
+    });
+    if (ended.code !== 0) throw new Error(`pgbench ended with ${ended.code}: ${ended.stderr}`);
+    const logs = readdirSync(directory).map((name) => readFileSync(join(directory, name), "utf8"));
+    // Client, transaction, microseconds, and more.
+    return logs
+      .flatMap((log) => {
+        return log.split("\n").flatMap((line) => (line === "" ? [] : (line.split(" ")[2] ?? [])));
+      })
+      .map((microseconds) => Number(microseconds) / 1_000);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+test.skipIf(pgbenchMissing())("proofs of isolation", { timeout: 1_800_000 }, async () => {
   await platform().createTenant({ name: "first" });
   const [instanceId = ""] = platform().pieces().instances.keys();
   const root = await connectRoot(platform(), instanceId);
@@ -82,7 +105,7 @@ test("proofs of isolation", { timeout: 1_800_000 }, async () => {
     { what: "without a rest", measured: ms(allMs), reach: "-" },
     { what: "in the background", measured: ms(gentlyMs), reach: "<= 60 s for 1,000" },
   ]);
-  const noticed = await neighbourBeside(gently);
+  const noticed = await neighbourBeside(gently, gentlyMs + PAUSE_MS);
   await root.end();
 
   report(`Proofs of isolation, ${TENANTS} tenants of ${TABLES_EACH} tables`, [

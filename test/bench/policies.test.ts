@@ -90,4 +90,30 @@ describe.skipIf(pgbenchMissing())("policies", () => {
     ]);
     expect(present).toHaveLength(ROUNDS);
   });
+
+  async function guard(how: "enable" | "disable"): Promise<void> {
+    for (const table of TABLES) {
+      const name = `${quoteIdentifier(asker.schema)}.${table}`;
+      await root.query(`alter table ${name} ${how} trigger user`);
+    }
+  }
+
+  test("the trigger that refuses writes over quota, while they are accepted", async () => {
+    const load = { seconds: SECONDS, clients: 2, words: ["-N"], script: [], asker };
+    const found = { enable: [] as number[], disable: [] as number[] };
+    await arrange("with");
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const order = ["enable", "disable"] as const;
+      for (const how of round % 2 === 0 ? order : order.toReversed()) {
+        await guard(how);
+        found[how].push(await applyLoad(host, instance, load));
+      }
+    }
+    report("The trigger on each table, pgbench -N", [
+      { what: "with triggers", measured: rates(found.enable), reach: "-" },
+      { what: "without", measured: rates(found.disable), reach: "-" },
+      { what: "ratio", measured: ratio(found.enable, found.disable), reach: ">= 0.97" },
+    ]);
+    expect(found.enable).toHaveLength(ROUNDS);
+  }, 600_000);
 });

@@ -97,6 +97,40 @@ function grpcDoor({ apiPort }: ServedControl): Door {
 /** Verb, path and body that an RPC has in REST, and the field that its answer is taken from. */
 type Rest = (message: AnyBody) => readonly [verb: string, path: string, body?: object];
 
+const BILLING_REST: Readonly<Record<string, Rest>> = {
+  "BillingService/ListInvoices": ({ tenant, ...ask }) => [
+    "GET",
+    `tenants/${tenant}/invoices?${new URLSearchParams(ask)}`,
+  ],
+  "BillingService/GetInvoice": ({ tenant, invoice }) => [
+    "GET",
+    `tenants/${tenant}/invoices/${invoice}`,
+  ],
+  "BillingService/RenderInvoice": ({ tenant, invoice, ...ask }) => [
+    "GET",
+    `tenants/${tenant}/invoices/${invoice}/document?${new URLSearchParams(ask)}`,
+  ],
+  "BillingService/CreateCreditNote": ({ tenant, ...ask }) => [
+    "POST",
+    `tenants/${tenant}/credit-notes`,
+    ask,
+  ],
+  "BillingService/ListCreditNotes": ({ tenant, ...ask }) => [
+    "GET",
+    `tenants/${tenant}/credit-notes?${new URLSearchParams(ask)}`,
+  ],
+  "BillingService/GetBillingSummary": () => ["GET", "billing/summary"],
+  "BillingService/RecomputeInvoices": (ask) => ["POST", "billing/recompute", ask],
+  "PricingService/CalculatePrice": (ask) => ["POST", "pricing/calculate", ask],
+  "PricingService/ListRates": () => ["GET", "pricing/rates"],
+  "PricingService/CreateRate": (ask) => ["POST", "pricing/rates", ask],
+  "PricingService/ListPlanPrices": () => ["GET", "pricing/plans"],
+  "PricingService/CreatePlanPrice": (ask) => ["POST", "pricing/plans", ask],
+  "PricingService/ListHostPrices": () => ["GET", "pricing/hosts"],
+  "PricingService/CreateHostPrice": (ask) => ["POST", "pricing/hosts", ask],
+  "PricingService/CalculateCost": () => ["GET", "pricing/cost"],
+};
+
 const REST: Readonly<Record<string, Rest>> = {
   "TenantService/CreateTenant": (ask) => ["POST", "tenants", ask],
   "TenantService/GetTenant": ({ tenant }) => ["GET", `tenants/${tenant}`],
@@ -149,10 +183,27 @@ const REST: Readonly<Record<string, Rest>> = {
     "GET",
     `tenants/${tenant}/metrics?${new URLSearchParams(ask)}`,
   ],
+  "QuotaService/GetTenantQuotas": ({ tenant }) => ["GET", `tenants/${tenant}/quotas`],
+  "QuotaService/SetTenantQuotas": ({ tenant, ...ask }) => ["PUT", `tenants/${tenant}/quotas`, ask],
+  "QuotaService/ListLargestRelations": ({ tenant, ...ask }) => [
+    "GET",
+    `tenants/${tenant}/largest-relations?${new URLSearchParams(ask)}`,
+  ],
+  "UsageService/GetTenantUsage": ({ tenant }) => ["GET", `tenants/${tenant}/usage`],
+  "UsageService/GetTenantUsageOfMonth": ({ tenant, month }) => [
+    "GET",
+    `tenants/${tenant}/usage/${month}`,
+  ],
   "MetricService/GetHostMetrics": ({ host, ...ask }) => [
     "GET",
     `hosts/${host}/metrics?${new URLSearchParams(ask)}`,
   ],
+  ...BILLING_REST,
+  "AvailabilityService/GetTenantAvailability": ({ tenant, ...ask }) => [
+    "GET",
+    `tenants/${tenant}/availability?${new URLSearchParams(ask)}`,
+  ],
+  "AlertService/ListAlerts": (ask) => ["GET", `alerts?${new URLSearchParams(ask)}`],
   "OperationService/GetOperation": (ask) => ["GET", `operations/${ask.operation_id}`],
   "OperationService/ListOperations": (ask) => ["GET", `operations?${new URLSearchParams(ask)}`],
   "EventService/ListEvents": (ask) => ["GET", `events?${new URLSearchParams(ask)}`],
@@ -163,6 +214,11 @@ const REST: Readonly<Record<string, Rest>> = {
 
 /** RPCs whose REST answer is one field of their response, by that field. */
 const RESPONSE_FIELD: Readonly<Record<string, string>> = {
+  "QuotaService/GetTenantQuotas": "quotas",
+  "QuotaService/SetTenantQuotas": "quotas",
+  "UsageService/GetTenantUsage": "usage",
+  "AvailabilityService/GetTenantAvailability": "availability",
+  "UsageService/GetTenantUsageOfMonth": "usage",
   "TenantService/CreateTenant": "tenant",
   "TenantService/GetTenant": "tenant",
   "TenantService/UpdateTenant": "tenant",
@@ -174,6 +230,12 @@ const RESPONSE_FIELD: Readonly<Record<string, string>> = {
   "TenantService/DeleteTenant": "tenant",
   "PlanService/UpdatePlan": "plan",
   "HostService/GetHost": "host",
+  "BillingService/GetInvoice": "invoice",
+  "BillingService/RenderInvoice": "document",
+  "BillingService/CreateCreditNote": "credit_note",
+  "PricingService/CreateRate": "rate",
+  "PricingService/CreatePlanPrice": "plan_price",
+  "PricingService/CreateHostPrice": "host_price",
   "OperationService/GetOperation": "operation",
   "KeyService/CreateKey": "key",
 };
@@ -200,8 +262,9 @@ function restDoor({ restPort }: ServedControl): Door {
         headers: { ...bearer(key), "content-type": "application/json" },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       });
-      const text = await response.text();
-      const answer = text === "" ? {} : JSON.parse(text);
+      const type = response.headers.get("content-type") ?? "";
+      const bytes = Buffer.from(await response.arrayBuffer());
+      const answer = type.includes("json") ? JSON.parse(bytes.toString()) : fileOf(type, bytes);
       if (!response.ok) {
         const name = STATUS_OF_HTTP[response.status] ?? String(response.status);
         throw new Refusal(name, answer.code, answer.detail);
@@ -210,6 +273,11 @@ function restDoor({ restPort }: ServedControl): Door {
       return field === undefined ? answer : { [field]: answer };
     },
   };
+}
+
+/** A file as the other doors tell of it. */
+function fileOf(content_type: string, bytes: Buffer): AnyBody {
+  return bytes.length === 0 ? {} : { content_type, data: bytes.toString("base64") };
 }
 
 function expectServed(rpc: string): never {

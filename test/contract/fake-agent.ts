@@ -10,6 +10,7 @@ import {
   ConnectRequestSchema,
   type ConnectResponse,
   LinkService,
+  type RelationRequest,
   type TrialRequest,
 } from "@aerodb/rpc/aerodb/agent/v1/link_service_pb.js";
 import { InstanceState, TenantState } from "@aerodb/rpc/aerodb/agent/v1/observed_pb.js";
@@ -94,8 +95,10 @@ export async function startFakeAgent(options: {
       send({ message: { case: "log", value: { logId, text, cursor: "42" } } });
     }
     if (message.case === "trial") {
-      const value = { ...tried(message.value), instanceIds: instances.ids };
-      send({ message: { case: "trial", value } });
+      send({ message: { case: "trial", value: tried(message.value, instances.ids) } });
+    }
+    if (message.case === "relations") {
+      send({ message: { case: "relations", value: sized(message.value) } });
     }
     if (message.case === "proof") {
       const { proofId, tenantId } = message.value;
@@ -132,9 +135,13 @@ class SharedInstances {
   }
 }
 
-function tried({ trialId, sql }: TrialRequest) {
+function sized({ relationsId, tenantId: schema }: RelationRequest) {
+  return { relationsId, relations: [{ schema, name: "notes", kind: "table", bytes: 8_192n }] };
+}
+
+function tried({ trialId, sql }: TrialRequest, instanceIds: string[]) {
   const wrong = { refusal: "It is wrong.", sqlState: "42601", line: 2 };
-  return { trialId, ...(sql === "wrong" ? wrong : {}) };
+  return { trialId, instanceIds, ...(sql === "wrong" ? wrong : {}) };
 }
 
 function observed(desired: DesiredState, newestChange: number) {

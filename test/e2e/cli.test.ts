@@ -132,6 +132,13 @@ describe("the rest of the command line", () => {
     expect(() => JSON.parse(json.stdout)).not.toThrow();
   });
 
+  test("a host is described with what happened to it lately", async () => {
+    const { body } = await platform().request("GET", "/v1/hosts");
+    const described = await platform().cli(["hosts", "describe", body.hosts[0].name]);
+    expect(described.code, described.stderr).toBe(OK);
+    expect(described.stdout).toMatch(/^Engines\n.*^Lately\n[^\n]*host\./ms);
+  });
+
   test("status says that all is well", async () => {
     const ended = await platform().cli(["status"]);
     expect(ended.code, ended.stderr).toBe(OK);

@@ -9,7 +9,7 @@ import { processesOf, signal } from "../processes.ts";
 import { AERODB, type Ended, isInstalled, run } from "../program.ts";
 import { until } from "../until.ts";
 
-const platform = usePlatform({ agents: 2 });
+const platform = usePlatform({ agents: 2, ownEngines: true });
 const psql = isInstalled("psql");
 
 /** `aerodb up` that is expected to refuse. */

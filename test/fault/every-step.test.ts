@@ -7,6 +7,7 @@ import { usePlatform } from "../platform.ts";
 import type { Tenant } from "../platform-client.ts";
 import { expectAnswersStand, type Heard } from "./crowd.ts";
 import { failpointsOf } from "./failpoints.ts";
+import { killOrders } from "./kill-orders.ts";
 import { expectNothingHalf } from "./leftovers.ts";
 
 /**
@@ -32,8 +33,8 @@ const ROUNDS = Array.from({ length: Math.max(CONTROL.length, AGENT.length) }, (_
   return { round: `round-${at}`, control, agent, title: steps.join(" and ") };
 });
 
-const platform = usePlatform();
-const fired = new Set<string>();
+const orders = killOrders();
+const platform = usePlatform({ environment: orders.environment });
 
 /**
  * A tenant of each isolation comes; it goes while another of each comes, which gets a new password
@@ -89,17 +90,6 @@ function latest(heard: readonly Heard[]): Heard[] {
   return [...new Map(heard.map((each) => [each.name, each])).values()];
 }
 
-function armed(name: string | undefined): string {
-  return name === undefined ? "" : `${name}=kill`;
-}
-
-/** A failpoint may be reached before `up` is ready; `up` says when it lost a piece. */
-function noteWhatFired(piece: string, name: string | undefined): void {
-  if (name !== undefined && platform().output.includes(`${piece} was killed by SIGKILL`)) {
-    fired.add(name);
-  }
-}
-
 async function deleteAll(): Promise<void> {
   const tenants = await platform().tenants();
   await Promise.all(
@@ -109,26 +99,20 @@ async function deleteAll(): Promise<void> {
 
 describe("killed once at each step", () => {
   test.for(ROUNDS)("$title: every answer stands, nothing is half", async (step) => {
-    await platform().stop();
     platform().output = "";
-    await platform().start({
-      AERODB_FAILPOINTS_CONTROL: armed(step.control),
-      AERODB_FAILPOINTS_AGENT: armed(step.agent),
-    });
+    orders.give(step);
     const heard = await comeAndGo(step.round);
     await platform().settled();
     await expectAnswersStand(platform(), latest(heard));
     await expectNothingHalf(platform());
     await deleteAll();
+    await orders.carriedOut(platform());
     await platform().ready();
     await platform().atRest();
     await expectNothingHalf(platform());
-    noteWhatFired("control", step.control);
-    noteWhatFired("agent-1", step.agent);
   });
 });
 
 test("every failpoint of the source was reached", () => {
-  const missed = [...CONTROL, ...AGENT].filter((name) => !fired.has(name));
-  expect(missed).toEqual([]);
+  expect([...orders.fired].toSorted()).toEqual([...CONTROL, ...AGENT].toSorted());
 });

@@ -5,6 +5,7 @@ import { usePlatform } from "../platform.ts";
 import { connectionError, queryOnce } from "../platform-client.ts";
 import { until } from "../until.ts";
 import { failpointsOf } from "./failpoints.ts";
+import { killOrders } from "./kill-orders.ts";
 
 const CONTROL = failpointsOf("control").filter((name) => /\.(suspend|reinstate)\./.test(name));
 const AGENT = failpointsOf("agent").filter((name) => name.startsWith("agent.tenant.suspend"));
@@ -13,12 +14,8 @@ const ROUNDS = Array.from({ length: Math.max(CONTROL.length, AGENT.length) }, (_
   agent: AGENT[at],
 }));
 
-const platform = usePlatform();
-const fired = new Set<string>();
-
-function armed(name: string | undefined): string {
-  return name === undefined ? "" : `${name}=kill`;
-}
+const orders = killOrders();
+const platform = usePlatform({ environment: orders.environment });
 
 /** An answer may get lost with who was to give it; whoever asked asks again. */
 async function insist(verb: string, body: object): Promise<void> {
@@ -33,14 +30,10 @@ test("killed at each step, a tenant is suspended and reinstated in the end", {
   timeout: 400_000,
 }, async () => {
   const tenant = await platform().createTenant({ name: "acme" });
-  for (const { control, agent } of ROUNDS) {
-    await platform().stop();
+  const { root } = await openInstanceOf(platform(), tenant);
+  for (const steps of ROUNDS) {
     platform().output = "";
-    await platform().start({
-      AERODB_FAILPOINTS_CONTROL: armed(control),
-      AERODB_FAILPOINTS_AGENT: armed(agent),
-    });
-    const { root } = await openInstanceOf(platform(), tenant);
+    orders.give(steps);
     const open = await platform().connect(tenant.connection.uri);
     await insist("suspend", { reason: "unpaid" });
     expect(await sessionsOf(root, tenant)).toBe(0);
@@ -55,17 +48,8 @@ test("killed at each step, a tenant is suspended and reinstated in the end", {
     await until("the gateway to let it in", async () => {
       return (await queryOnce(tenant.connection.uri, "select 1 as one")).length === 1;
     });
-    await until("the steps to be reached", () => hasFired("control", control));
-    await until("the steps to be reached", () => hasFired("agent-1", agent));
+    await orders.carriedOut(platform());
     await platform().settled();
   }
-  expect([...fired].sort()).toEqual([...CONTROL, ...AGENT].sort());
+  expect([...orders.fired].toSorted()).toEqual([...CONTROL, ...AGENT].toSorted());
 });
-
-/** `up` says when it lost a piece. */
-function hasFired(piece: string, name: string | undefined): boolean {
-  if (name === undefined) return true;
-  if (!platform().output.includes(`${piece} was killed by SIGKILL`)) return false;
-  fired.add(name);
-  return true;
-}

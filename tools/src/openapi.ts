@@ -106,6 +106,9 @@ function bodyOf(message: DescMessage, inPath: readonly (string | undefined)[]): 
 function answerOf(method: DescMethod, rule: HttpRule): object {
   const whole = method.output;
   const field = whole.fields.find(({ name }) => name === rule.responseBody);
+  if (field?.message?.typeName === "google.api.HttpBody") {
+    return { description: commentOf(field), content: { "*/*": {} } };
+  }
   const schema: JsonSchema =
     field === undefined ? { $ref: `#/components/schemas/${whole.name}` } : fieldSchema(field);
   return { description: commentOf(field ?? whole), content: { "application/json": { schema } } };

@@ -25,6 +25,7 @@ const root = fileURLToPath(new URL("../../", import.meta.url));
 const COPIES = [
   ["google-proto-files/google/api/annotations.proto", "google/api/annotations.proto"],
   ["google-proto-files/google/api/http.proto", "google/api/http.proto"],
+  ["google-proto-files/google/api/httpbody.proto", "google/api/httpbody.proto"],
   ["grpc-health-check/proto/health/v1/health.proto", "grpc/health/v1/health.proto"],
   [
     "@grpc/reflection/build/proto/grpc/reflection/v1/reflection.proto",

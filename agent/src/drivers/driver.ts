@@ -96,9 +96,10 @@ export interface InstanceDriver {
   readonly records: InstanceRecords;
 
   /**
-   * Removes what an earlier agent left half made or half destroyed. Called once, before all else.
+   * Removes what an earlier agent left half made or half destroyed, and nothing of an instance that
+   * has served somebody. Called once, before all else.
    */
-  recover(): Promise<void>;
+  recover(served?: Pick<ReadonlySet<InstanceId>, "has">): Promise<void>;
 
   /** Makes ready what the first instance of a major would wait for. */
   prepare(major: number): Promise<void>;
@@ -157,6 +158,15 @@ export interface InstanceDriver {
   storageBytes(id: InstanceId): Promise<bigint | undefined>;
 
   survey(): Promise<Survey>;
+
+  /** What can still be written to the volume that holds an instance; undefined when none does. */
+  volumeFreeBytes(id: InstanceId): Promise<number | undefined>;
+
+  /** Gives a full volume its ballast to delete and vacuum in. Returns how many bytes that gave. */
+  releaseBallast(id: InstanceId): Promise<number>;
+
+  /** Takes that back once there is enough room again. Returns whether the ballast is whole. */
+  restoreBallast(id: InstanceId): Promise<boolean>;
 
   /**
    * Gives back what stopped instances hold of the machine, as mounts. Called last when the host

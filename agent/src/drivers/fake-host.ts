@@ -181,6 +181,18 @@ export class FakeHost implements InstanceDriver, TenantKeeper {
     return this.#instances.has(id) ? 8_000_000n : undefined;
   }
 
+  async volumeFreeBytes(): Promise<number | undefined> {
+    return undefined;
+  }
+
+  async releaseBallast(): Promise<number> {
+    return 0;
+  }
+
+  async restoreBallast(): Promise<boolean> {
+    return true;
+  }
+
   async release(): Promise<void> {}
 
   async survey(): Promise<Survey> {
@@ -195,11 +207,20 @@ export class FakeHost implements InstanceDriver, TenantKeeper {
     instance: RunningInstance,
     tenant: TenantRole & { readonly dedicated: boolean },
   ): Promise<void> {
-    const { tenantId, verifier, connectionLimit, extensions = [] } = tenant;
+    const { tenantId, verifier, connectionLimit, extensions = [], writesRefused = false } = tenant;
+    const writes = { writesRefused, earlierWriters: 0 };
     const there = { role: true, schema: true, granted: true, lacks: [], sessions: 0, settings: [] };
     await this.#step(() => {
       const canLogin = tenant.suspended !== true;
-      const made = { tenantId, verifier, connectionLimit, extensions, canLogin, ...there };
+      const made = {
+        tenantId,
+        verifier,
+        connectionLimit,
+        extensions,
+        canLogin,
+        ...writes,
+        ...there,
+      };
       this.#serving(instance).tenants.set(tenantId, made);
     });
   }
@@ -223,6 +244,8 @@ export class FakeHost implements InstanceDriver, TenantKeeper {
   async mendInstance(instance: RunningInstance, _broken: readonly string[]): Promise<void> {
     this.#serving(instance);
   }
+
+  close(): void {}
 
   async heldLocks(): Promise<HeldLocks> {
     return { capacity: 100, readCapacity: 100, backends: [], blockers: [], intruders: [] };

@@ -11,7 +11,7 @@ import type { ControlGroups, GroupUsage } from "./control-groups.ts";
 import { backendMemoryBytes, groupLimitsOf } from "./group-limits.ts";
 import { launchWords, mountLines, type SandboxKind } from "./launch-words.ts";
 import { openControlGroups } from "./open-control-groups.ts";
-import { limitMemory } from "./process-limits.ts";
+import { limitMemory, sparesServer } from "./process-limits.ts";
 import { findSandbox } from "./sandbox.ts";
 import { layFloor, systemDirectories } from "./sandbox-view.ts";
 
@@ -121,11 +121,12 @@ export class Walls {
   async wallsOf(id: InstanceId, pid: number, directory: string): Promise<readonly string[]> {
     const { groups } = await this.#find();
     const held = (await groups?.holding(id, pid)) ?? [];
-    const [sandboxed, network, user, data] = await Promise.all([
+    const [sandboxed, network, user, data, spared] = await Promise.all([
       isApart(pid, "mnt"),
       isApart(pid, "net"),
       userOf(pid),
       limitsData(pid),
+      sparesServer(pid),
     ]);
     const note = sandboxed ? await readFile(pidFileOf(directory), "latin1").catch(() => "") : "";
     const kind = note.startsWith("{") ? "bubblewrap" : "unshare";
@@ -133,6 +134,7 @@ export class Walls {
       ...(user === undefined || user === process.geteuid?.() ? [] : ["user"]),
       ...held.filter((controller) => controller !== "io").map((name) => `cgroup:${name}`),
       ...(data ? ["backend:memory"] : []),
+      ...(spared ? ["oom:backends"] : []),
       ...(sandboxed ? [`sandbox:${kind}`] : []),
       ...(network ? ["network:none"] : []),
     ];

@@ -71,6 +71,27 @@ export function ownPart(home: string): string {
   return join(OURS, createHash("sha256").update(home).digest("hex").slice(0, 12));
 }
 
+/** How often a group may be taken from under what is being made in it. */
+const MADE_ANEW = 100;
+
+/**
+ * Makes groups, again when one above was removed meanwhile: that of a home goes with the last of
+ * its instances, while the next may be on its way. `make` has to be safe to repeat.
+ */
+export async function outlastRemoval<Made>(make: () => Promise<Made>): Promise<Made> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await make();
+    } catch (error) {
+      const { code } = ((error as Error).cause ?? error) as NodeJS.ErrnoException;
+      // Node says ENOTDIR of a directory that was there and is gone when it looks again.
+      const isGone = code === "ENOENT" || code === "ENOTDIR";
+      if (!isGone || attempt === MADE_ANEW) throw error;
+    }
+    await sleep(1);
+  }
+}
+
 /** Whether groups can be made in a directory. */
 export async function canMakeIn(directory: string): Promise<boolean> {
   const probe = join(directory, `${OURS}-${newId("ins")}`);

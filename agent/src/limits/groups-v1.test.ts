@@ -90,3 +90,16 @@ test.skipIf(without)("a group that was made anew counts from nothing", async () 
   expect(groups?.usage(NAME)).toMatchObject({ cpuSeconds: 0, processes: 0 });
   await groups?.remove(NAME, 2_000);
 });
+
+test.skipIf(without)("groups are made though their home's goes at that moment", async () => {
+  const names = ["ins_b", "ins_c", "ins_d", "ins_e"];
+  const makeAndRemove = async (name: string) => {
+    for (let round = 0; round < 250; round += 1) {
+      await groups?.make(name, limits);
+      // Whichever is removed last takes along their home's.
+      expect(await groups?.remove(name, 2_000)).toBe(true);
+    }
+  };
+  await Promise.all(names.map(makeAndRemove));
+  expect(await groups?.names()).toEqual([]);
+});

@@ -15,6 +15,7 @@ import {
   mountsOf,
   numberIn,
   OpenCounters,
+  outlastRemoval,
   ownPart,
   readCounter,
   removeGroup,
@@ -79,9 +80,8 @@ class GroupsV1 implements ControlGroups {
     await Promise.all(
       [...this.#above.keys()].map(async (tree) => {
         const directory = this.#directory(tree, name) ?? "";
-        if ((await mkdir(directory, { recursive: true })) !== undefined && tree === "cpu") {
-          await this.#raiseParents();
-        }
+        const made = await outlastRemoval(() => mkdir(directory, { recursive: true }));
+        if (made !== undefined && tree === "cpu") await this.#raiseParents();
         await this.#limit(tree, directory, limits);
       }),
     );

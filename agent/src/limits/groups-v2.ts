@@ -20,6 +20,7 @@ import {
   mountsOf,
   numberIn,
   OpenCounters,
+  outlastRemoval,
   ownPart,
   readCounter,
   removeGroup,
@@ -74,9 +75,13 @@ class GroupsV2 implements ControlGroups {
   }
 
   async make(name: string, limits: GroupLimits): Promise<void> {
-    await this.#makeParents();
     const directory = this.#directory(name);
-    await mkdir(directory, { recursive: true });
+    await outlastRemoval(async () => {
+      await this.#makeParents();
+      // Not its parents: what was removed meanwhile has to hand on its controllers again.
+      if ((await foldersIn(dirname(directory))).includes(name)) return;
+      await mkdir(directory);
+    });
     const tasks: Readonly<Record<Controller, () => Promise<void>>> = {
       cpu: () => limitCpu(directory, limits),
       memory: () => limitMemory(directory, limits.memoryBytes),

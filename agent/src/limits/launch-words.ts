@@ -29,7 +29,7 @@ export interface Launch {
 const OPEN_FILES = 4_096;
 const KIB = 1_024;
 const MIB = 2 ** 20;
-/** The kernel ends a backend rather than a server with this. Only root may ask for it. */
+/** The kernel ends something else than a server with this. Not every root may ask for it. */
 const OOM_SCORE = -900;
 const NAMESPACES = ["mount", "ipc", "uts", "net", "pid"] as const;
 /** To step into a directory of another user, and to become that user, who has none of them. */

@@ -9,6 +9,20 @@ const run = promisify(execFile);
 const DEADLINE_MS = 5_000;
 
 /**
+ * Whether the kernel ends a backend of a server before the server itself when memory is short: what
+ * each backend makes its score is in the server's environment.
+ */
+export async function sparesServer(pid: number): Promise<boolean> {
+  const [environment = "", own = ""] = await Promise.all(
+    ["environ", "oom_score_adj"].map((name) =>
+      readFile(`/proc/${pid}/${name}`, "latin1").catch(() => ""),
+    ),
+  );
+  const backends = /(?:^|\0)PG_OOM_ADJUST_VALUE=(-?\d+)/.exec(environment)?.[1];
+  return backends !== undefined && own !== "" && Number(backends) > Number(own);
+}
+
+/**
  * Sets what a process of a server may have of memory of its own, and whatever it starts from then
  * on. Done as the server's own user, for which no privilege is needed.
  */

@@ -7,6 +7,7 @@ import { Fault, type MetricName, messageOf, type Readings, type TenantId } from 
 import {
   type ActivityAnswer,
   askActivity,
+  askLargeObjects,
   askSizes,
   askStatements,
   type SizesAnswer,
@@ -78,6 +79,7 @@ export class InstanceMeter {
   readonly #backends = new Backends();
   #gauges: Readings = {};
   #sizes: SizesAnswer | undefined;
+  #largeObjects: ReadonlyMap<TenantId, number> = new Map();
   /** When the server was last asked, and how many processes it had. */
   #asked: { readonly atMs: number; readonly processes: number | undefined } | undefined;
   /** At the look before this one. */
@@ -175,12 +177,28 @@ export class InstanceMeter {
       // Until it has succeeded.
       this.#sizesDueMs = monotonicMs() + SIZES_FAILED_MS;
       const startedMs = monotonicMs();
-      const sizes = await askSizes(client);
+      const sizes = await this.#askSizes(client);
       const statements = await askStatements(client);
       const endedMs = monotonicMs();
       this.#sizesDueMs = endedMs + Math.max(SIZES_MS, SIZES_SHARE * (endedMs - startedMs));
       return { activity, sizes, statements };
     });
+  }
+
+  /** Large objects are told apart only where tenants share them. */
+  async #askSizes(client: MeterClient): Promise<SizesAnswer> {
+    const { shared, logger, running } = this.#ports;
+    const sizes = await askSizes(client);
+    if (!shared) return sizes;
+    try {
+      this.#largeObjects = await askLargeObjects(client);
+    } catch (error) {
+      if (lacksLogin(error)) throw error;
+      // What is stored besides is told all the same, and these as they were.
+      const because = messageOf(error);
+      logger.warn({ instance: running.id, because }, "large objects could not be sized");
+    }
+    return withLargeObjects(sizes, this.#largeObjects);
   }
 
   #busy(base: Readings, answer: Answer): InstanceLook {
@@ -241,6 +259,22 @@ export class InstanceMeter {
     return failure;
   }
 }
+
+type MeterClient = Parameters<typeof askSizes>[0];
+
+function withLargeObjects(
+  sizes: SizesAnswer,
+  largeObjects: ReadonlyMap<TenantId, number>,
+): SizesAnswer {
+  const tenants = new Map(sizes.tenants);
+  for (const [tenantId, bytes] of largeObjects) {
+    const { storage_bytes = 0, ...rest } = tenants.get(tenantId) ?? NO_RELATIONS;
+    tenants.set(tenantId, { ...rest, storage_bytes: storage_bytes + Math.round(bytes) });
+  }
+  return { ...sizes, tenants };
+}
+
+const NO_RELATIONS: Readings = { storage_bytes: 0, live_rows: 0, dead_rows: 0, bloat_bytes: 0 };
 
 interface Answer {
   readonly activity: ActivityAnswer;

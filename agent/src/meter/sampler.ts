@@ -21,6 +21,8 @@ export interface SamplerPorts {
   readonly samples: Spool;
   readonly login?: MeterLogin | undefined;
   readonly logger: Logger;
+  /** What an instance took in a span of time. */
+  readonly took?: (id: InstanceId, seconds: number, readings: Readings) => void;
   /** Told when there is something new to send. */
   readonly sampled: () => void;
 }
@@ -64,6 +66,11 @@ export class Sampler {
   constructor(ports: SamplerPorts) {
     this.#ports = ports;
     this.#host = new HostMeter(ports.home);
+  }
+
+  /** How servers are asked; undefined where they cannot be. */
+  get login(): MeterLogin | undefined {
+    return this.#ports.login;
   }
 
   /** Measures until the signal is aborted. */
@@ -163,6 +170,7 @@ export class Sampler {
     const seconds = this.#elapsed(watched);
     const at = now();
     const { readings, statements, tenants, asked } = look;
+    this.#ports.took?.(id, seconds, readings);
     const told = statements === undefined || statements.length === 0 ? {} : { statements };
     const instance = { instanceId: id, at, seconds, readings, ...told };
     this.#take(instance, !asked);

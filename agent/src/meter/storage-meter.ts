@@ -1,7 +1,7 @@
 /** Measures what tenants store, from the sizes of files: no tenant's code runs for it. */
 import { type InstanceId, messageOf, type TenantId } from "@aerodb/model";
 import { UsageEventSchema } from "@aerodb/rpc/aerodb/agent/v1/observed_pb.js";
-import { type Logger, now, type Spool } from "@aerodb/runtime";
+import { type Logger, now } from "@aerodb/runtime";
 import { encodeTime } from "@aerodb/wire";
 import { create, toBinary } from "@bufbuild/protobuf";
 import type { InstanceDriver } from "../drivers/driver.ts";
@@ -10,7 +10,6 @@ import type { HostState } from "../host-state.ts";
 export interface MeterPorts {
   readonly state: HostState;
   readonly driver: InstanceDriver;
-  readonly usage: Spool;
   /** What the tenants of a shared instance take, as last looked at. */
   readonly tenantBytes: (id: InstanceId) => ReadonlyMap<TenantId, bigint>;
   readonly logger: Logger;
@@ -32,9 +31,9 @@ export class StorageMeter {
     this.#ports = ports;
   }
 
-  /** Takes one reading per tenant. Returns how many were new enough to be kept. */
-  async measure(): Promise<number> {
-    const { state, usage } = this.#ports;
+  /** Takes one reading per tenant. Returns usage events of those that are news. */
+  async read(): Promise<readonly Uint8Array[]> {
+    const { state } = this.#ports;
     const bodies: Uint8Array[] = [];
     const readings = new Map<TenantId, Reading>();
     for (const { spec, present } of [...state.instances()]) {
@@ -48,8 +47,7 @@ export class StorageMeter {
       }
     }
     this.#readings = readings;
-    if (bodies.length > 0) usage.append(bodies);
-    return bodies.length;
+    return bodies;
   }
 
   /** All of a dedicated instance is its tenant's. */

@@ -12,10 +12,17 @@ interface Written extends Omit<AppliedSpec, "startedFor"> {
 /** Undefined when there is no record, or none that can be read: then nothing is known. */
 export async function readApplied(path: string): Promise<AppliedSpec | undefined> {
   const text = await readFile(path, "utf8").catch(() => "");
-  const { startedFor, limits, pendingRestart } = parse(text);
+  const { startedFor, startedWith, limits, pendingRestart } = parse(text);
   if (startedFor === undefined || !/^\d{1,20}$/.test(startedFor)) return undefined;
   if (typeof limits !== "string" || !Array.isArray(pendingRestart)) return undefined;
-  return { startedFor: BigInt(startedFor), limits, pendingRestart: pendingRestart.map(String) };
+  const { memoryMiB, maxConnections } = startedWith ?? {};
+  return {
+    startedFor: BigInt(startedFor),
+    // Agents before this one did not note it: what is not known holds nothing.
+    startedWith: { memoryMiB: Number(memoryMiB) || 0, maxConnections: Number(maxConnections) || 0 },
+    limits,
+    pendingRestart: pendingRestart.map(String),
+  };
 }
 
 /** Whole or not at all. */

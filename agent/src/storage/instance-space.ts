@@ -34,7 +34,7 @@ export interface Fill {
 }
 
 /** What is said to wait for a restart when a limit cannot be set while the server runs. */
-const STORAGE = "storage_mib";
+const STORAGE = "storage";
 const MAKERS = { loop: LOOP_VOLUMES, btrfs: BTRFS_VOLUMES } as const;
 
 export class InstanceSpaces {
@@ -134,6 +134,13 @@ export class InstanceSpaces {
     await maker.open(volume);
     const free = await maker.freeBytes(volume, limitBytes);
     return fillOf(Math.max(0, limitBytes - free), limitBytes, Math.min(host, free));
+  }
+
+  /** What its volume can still hold, whatever the host's disk can; its server runs. */
+  async volumeFreeBytes(place: SpacePlace): Promise<number | undefined> {
+    const limit = await readLimit(place.limit);
+    const limitBytes = (limit?.storageMiB ?? 0) * MIB;
+    return hardMaker(limit)?.freeBytes(volumePlaceOf(place.space), limitBytes);
   }
 
   /** Makes room to delete in, in a space that is full. Returns how many bytes that gave at most. */

@@ -138,7 +138,7 @@ describe.each(await storeCases())("instances on $on", ({ on, means, lack }) => {
     const client = await at.start(spec);
     await client.query("create table public.t as select generate_series(1, 1000) as i");
     const limited = { ...spec, storageMiB: 80 };
-    expect(await at.store.resizeStorage(limited)).toEqual(["storage_mib"]);
+    expect(await at.store.resizeStorage(limited)).toEqual(["storage"]);
     await at.stop(spec.id);
     const again = await at.start(limited);
     expect(await at.store.walls(spec.id)).toEqual([`storage:${means}`]);
@@ -158,7 +158,8 @@ describe.each(await storeCases())("instances on $on", ({ on, means, lack }) => {
 
   itself("give tenants no place outside of their limit", async () => {
     const client = await at.start(await at.made({ storageMiB: 60 }));
-    await client.query("create role guest login; create schema guest authorization guest");
+    await client.query("create role guest login in role aerodb_tenants");
+    await client.query("create schema guest authorization guest");
     await client.query("set role guest");
     for (const statement of [
       "create table guest.t (i int) tablespace pg_default",

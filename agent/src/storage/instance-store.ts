@@ -21,7 +21,7 @@ import { BlankInstances } from "./blank-instances.ts";
 import type { EngineShelf } from "./engine-shelf.ts";
 import { entriesOf, tailOf, treeBytes, writeMark } from "./file-sizes.ts";
 import { foreignUids } from "./foreign-uids.ts";
-import { BLANK_INSTANCE_BYTES, requireRoom } from "./host-reserve.ts";
+import { BLANK_INSTANCE_BYTES, requireRoom, requireStartRoom } from "./host-reserve.ts";
 import { requireOrigin, writeOrigin } from "./instance-origin.ts";
 import { type Fill, InstanceSpaces, removeInstanceTree } from "./instance-space.ts";
 import {
@@ -94,8 +94,11 @@ export class InstanceStore {
     return this.#working;
   }
 
-  /** Removes what an earlier agent left half made or half destroyed. */
-  async recover(): Promise<void> {
+  /**
+   * Removes what an earlier agent left half made or half destroyed, and nothing of an instance that
+   * has served somebody.
+   */
+  async recover(served: Pick<ReadonlySet<InstanceId>, "has"> = new Set()): Promise<void> {
     const { instances, run } = this.layout;
     for (const directory of [instances, run]) await makePassage(directory);
     this.#uids.avoid(await foreignUids(this.#options.uids));
@@ -105,7 +108,7 @@ export class InstanceStore {
       if (name.startsWith(PROBE_PREFIX)) await removeProbe(`${instances}/${name}`);
       if (entry?.kind === "leftover") await this.#removeLeftovers(entry.id);
       if (entry?.kind !== "instance") continue;
-      if (await this.#isUnfinished(entry.id)) {
+      if (!served.has(entry.id) && (await this.#isUnfinished(entry.id))) {
         const { directory, gone } = this.place(entry.id);
         await rename(directory, gone);
         await this.#removeLeftovers(entry.id);
@@ -184,6 +187,7 @@ export class InstanceStore {
     const { shelf } = this.#options;
     const engine = await shelf.allowed((await shelf.ready(spec.engineMajor)).engine);
     const owner = this.#uids.reserve(spec.id);
+    await requireStartRoom(this.layout.instances);
     await requireOrigin(spec.id, place);
     await requireChecksums(place.data);
     await this.#spaces.arrange(place, spec.storageMiB, { owner, flush: true });
@@ -296,6 +300,11 @@ export class InstanceStore {
   /** How full an instance is. */
   fill(id: InstanceId): Promise<Fill> {
     return this.#spaces.fill(this.place(id));
+  }
+
+  /** What can still be written to the volume of an instance; undefined when it is in none. */
+  volumeFreeBytes(id: InstanceId): Promise<number | undefined> {
+    return this.#spaces.volumeFreeBytes(this.place(id));
   }
 
   /** Makes room to delete in, in an instance that is full. Returns how many bytes that gave. */

@@ -3,7 +3,7 @@
  * support of the kernel, is grown while it is used, and takes no more of the disk than is written
  * to it and its log. XFS cannot shrink.
  */
-import { mkdir, open, rm, stat, statfs, truncate } from "node:fs/promises";
+import { lstat, mkdir, open, rm, stat, statfs, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault } from "@aerodb/model";
 import { failpoint } from "@aerodb/runtime";
@@ -66,6 +66,7 @@ async function format(path: string, limitBytes: number): Promise<void> {
 
 async function mount(place: VolumePlace): Promise<void> {
   if (await isMounted(place.volume)) return;
+  await requireImage(place.image);
   // A file behind two devices would be written by two file systems that know nothing of each other:
   // a mount that another mount namespace holds is joined instead.
   const device = await loopDeviceOf(place.image);
@@ -73,6 +74,18 @@ async function mount(place: VolumePlace): Promise<void> {
     device === undefined ? ["-o", `loop,${OPTIONS}`, place.image] : ["-o", OPTIONS, device.device];
   // The kernel frees the device of a `loop` mount with its last use, whoever dies meanwhile.
   await runProgram("mount", ["-t", "xfs", ...what, place.volume]);
+}
+
+/** What a tenant's tables are in may have been lost, or somebody put something in its place. */
+async function requireImage(image: string): Promise<void> {
+  const about = await lstat(image).catch(() => undefined);
+  if (about?.isFile()) return;
+  const what = about === undefined ? "is missing" : "is no file";
+  throw new Fault(
+    "UNAVAILABLE",
+    `${image} ${what}, and the tables of its tenants are in it. They are not served: put it ` +
+      "back, or delete its tenants.",
+  );
 }
 
 async function grow(place: VolumePlace, limitBytes: number): Promise<void> {

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdir, readdir, rm, stat, statfs, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rename, rm, stat, statfs, symlink, writeFile } from "node:fs/promises";
 import { constants } from "node:os";
 import { join } from "node:path";
 import { canChangeOwner } from "@aerodb/postgres";
@@ -152,6 +152,18 @@ describe.skipIf(await lacking("plain", "loop"))("loop volumes", () => {
     expect(await isMounted(place.volume)).toBe(true);
     expect(await devicesUnder(fileSystem.directory)).toEqual([place.image]);
     expect(await loopDeviceOf(place.image)).toEqual(device);
+  });
+
+  test("an image that is not there, or is none, is said", async () => {
+    await unmountUnder(fileSystem.directory);
+    const aside = `${place.image}-aside`;
+    await rename(place.image, aside);
+    await expect(LOOP_VOLUMES.open(place)).rejects.toThrow(/volume.img is missing, .* put it back/);
+    await symlink(aside, place.image);
+    await expect(LOOP_VOLUMES.open(place)).rejects.toThrow(/volume.img is no file/);
+    await rm(place.image);
+    await rename(aside, place.image);
+    await LOOP_VOLUMES.open(place);
   });
 
   test("a device that somebody left is freed with its volume", async () => {

@@ -3,10 +3,14 @@ import { shortPath, type UpSettings } from "../config.ts";
 import type { StartedPlatform } from "./platform.ts";
 
 const EXAMPLE = "acme-corp";
+/** Where verbs look by themselves, for the key and for the ports of what runs there. */
+const DEFAULT_HOME = "./.aerodb";
 
 export function readyText(settings: UpSettings, started: StartedPlatform): string {
   const { paths, platformKey } = started;
   const keyFile = shortPath(paths.platformKey);
+  const home = shortPath(paths.home);
+  const aerodb = home === DEFAULT_HOME ? "npx aerodb" : `npx aerodb --home ${home}`;
   const rows: readonly (readonly [string, string])[] = [
     ["REST", restUrl(settings)],
     ["gRPC", `127.0.0.1:${settings.grpcPort}`],
@@ -15,7 +19,7 @@ export function readyText(settings: UpSettings, started: StartedPlatform): strin
     ["Platform key", platformKey.isNew ? platformKey.text : `in ${keyFile}`],
     ...(platformKey.isNew ? [["Key file", keyFile] as const] : []),
     ...(started.caFile ? [["CA file", shortPath(started.caFile)] as const] : []),
-    ["Home", shortPath(paths.home)],
+    ["Home", home],
   ];
   return [
     ...framed("AeroDB is ready", rows),
@@ -25,7 +29,7 @@ export function readyText(settings: UpSettings, started: StartedPlatform): strin
     "Connect to it (with a new password; the one above is in the answer):",
     `  ${connectCommand(settings, `$(cat ${keyFile})`)}`,
     "The same by name:",
-    "  npx aerodb tenants create globex --plan pro && npx aerodb psql globex",
+    `  ${aerodb} tenants create globex --plan pro && ${aerodb} psql globex`,
     "",
     "Ctrl-C stops everything; the next start brings everything back.",
     "",

@@ -17,7 +17,9 @@ export interface HomePaths {
   log(piece: string): string;
 }
 
-export function homePaths(home: string, state: string): HomePaths {
+/** Engines and templates are in the state, unless homes share a directory for them. */
+export function homePaths(home: string, state: string, engineDirectory?: string): HomePaths {
+  const engines = engineDirectory ?? join(state, "engines");
   return {
     home,
     state,
@@ -26,8 +28,8 @@ export function homePaths(home: string, state: string): HomePaths {
     gateway: join(home, "gateway"),
     platformKey: platformKeyPath(home),
     credentials: credentialsPath(home),
-    engines: join(state, "engines"),
-    templates: join(state, "templates"),
+    engines,
+    templates: join(engineDirectory ?? state, "templates"),
     catalogue: join(state, "catalogue"),
     agent: (index) => join(state, "agents", agentName(index)),
     log: (piece) => join(home, "logs", `${piece}.log`),

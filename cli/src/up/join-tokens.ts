@@ -15,6 +15,8 @@ export interface JoinTokens {
   make(kind: "host" | "gateway", region: string): Promise<string>;
   /** For one that is known already, and whose certificate has expired. */
   makeAgain(kind: "host" | "gateway", id: string): Promise<string>;
+  /** Whether a host that joined once was removed since: it has to join as another. */
+  isRemoved(hostId: string): Promise<boolean>;
 }
 
 /** Plain HTTP: control takes it from this machine only. */
@@ -26,18 +28,12 @@ export function joinTokens(grpcPort: number, platformKey: string, signal: AbortS
   });
   const hosts = createClient(HostService, transport);
 
-  async function ask(wanted: {
-    readonly kind: string;
-    readonly region?: string;
-    readonly rejoins?: string;
-  }): Promise<string> {
+  const headers = { authorization: `Bearer ${platformKey}` };
+
+  async function insist<Answer>(call: () => Promise<Answer>): Promise<Answer> {
     for (let failures = 1; ; failures += 1) {
       try {
-        const answer = await hosts.createJoinToken(
-          { ...wanted, ttlSeconds: TTL_SECONDS },
-          { headers: { authorization: `Bearer ${platformKey}` } },
-        );
-        return answer.joinToken;
+        return await call();
       } catch (error) {
         const fault = asFault(error);
         if (fault.kind !== "unavailable" || failures >= TRIES) throw fault;
@@ -46,9 +42,27 @@ export function joinTokens(grpcPort: number, platformKey: string, signal: AbortS
     }
   }
 
+  async function ask(wanted: {
+    readonly kind: string;
+    readonly region?: string;
+    readonly rejoins?: string;
+  }): Promise<string> {
+    const request = { ...wanted, ttlSeconds: TTL_SECONDS };
+    return (await insist(() => hosts.createJoinToken(request, { headers }))).joinToken;
+  }
+
   return {
     make: (kind, region) => ask({ kind, region }),
     makeAgain: (kind, id) => ask({ kind, rejoins: id }),
+    async isRemoved(host) {
+      try {
+        await insist(() => hosts.getHost({ host }, { headers }));
+        return false;
+      } catch (error) {
+        if (error instanceof Fault && error.code === "HOST_NOT_FOUND") return true;
+        throw error;
+      }
+    },
   };
 }
 
@@ -56,6 +70,6 @@ export function joinTokens(grpcPort: number, platformKey: string, signal: AbortS
 function asFault(error: unknown): Fault {
   const fault = error instanceof ConnectError ? faultFromConnectError(error) : undefined;
   if (fault !== undefined) return fault;
-  const message = `Control gives no join token: ${messageOf(error)}`;
+  const message = `Control does not answer: ${messageOf(error)}`;
   return new Fault("UNAVAILABLE", message, { cause: error });
 }

@@ -27,6 +27,16 @@ export function findServers(directories: readonly string[]): readonly FoundProce
   });
 }
 
+const SANDBOXES: ReadonlySet<string> = new Set(["bwrap", "unshare", "setpriv", "flock"]);
+
+/** What is about to become a server, or waits for one to end: its agent was making it. */
+function findSandboxes(directories: readonly string[]): readonly FoundProcess[] {
+  return processesUnder(directories).filter(
+    ({ command: [program = "", ...rest] }) =>
+      SANDBOXES.has(basename(program)) && rest.some((each) => basename(each) === "postgres"),
+  );
+}
+
 /** Ends pieces that outlived their `up`. They end by themselves when it goes; some need a push. */
 export async function endPieces(directories: readonly string[]): Promise<number> {
   const found = findPieces(directories);
@@ -54,6 +64,7 @@ export async function endServers(directories: readonly string[], graceMs: number
   const pids = new Set(found.map(({ pid }) => pid));
   for (const each of found) if (!pids.has(each.parentPid)) signalProcess(each, "SIGQUIT");
   await untilGone(found, graceMs);
-  for (const each of findServers(directories)) signalProcess(each, "SIGKILL");
+  const left = [...findServers(directories), ...findSandboxes(directories)];
+  for (const each of left) signalProcess(each, "SIGKILL");
   return found.length;
 }

@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { describe, expect, test } from "vitest";
 import { readUpSettings } from "../config.ts";
 import { readyText } from "./box.ts";
@@ -44,6 +45,23 @@ describe("what the pieces are told", () => {
     });
   });
 
+  test("an agent: the engines of several homes, where they share them", () => {
+    const shared = { AERODB_ENGINE_DIRECTORY: "/srv/engines" };
+    const { engineDirectory } = readUpSettings({}, shared);
+    const elsewhere = { ...context, paths: homePaths("/srv/a", "/srv/a/state", engineDirectory) };
+    expect(elsewhere.paths.templates).toBe("/srv/engines/templates");
+    expect(agentPiece(elsewhere, 1, undefined).environment).toMatchObject({
+      AERODB_AGENT_ENGINE_DIRECTORY: "/srv/engines",
+    });
+  });
+
+  test("an agent: the file that says what breaks it, at every start", () => {
+    const file = { AERODB_FAILPOINTS_AGENT: "@/tmp/agent" };
+    const piece = agentPiece({ ...context, settings: readUpSettings({}, file) }, 1, undefined);
+    expect(piece.environment).toMatchObject({ AERODB_AGENT_FAILPOINTS: "@/tmp/agent" });
+    expect(piece.firstEnvironment).toBeUndefined();
+  });
+
   test("an agent: the driver that up was told to use, and where it finds what it needs", () => {
     expect(agentPiece(context, 1, undefined).environment).not.toHaveProperty("AERODB_AGENT_DRIVER");
     const environment = {
@@ -83,6 +101,14 @@ describe("what up prints", () => {
     expect(first).toContain(`Authorization: Bearer ${key}"`);
     expect(later).not.toContain(key);
     expect(later).toContain('Authorization: Bearer $(cat /srv/a/platform-key)"');
+    expect(later).toContain("npx aerodb --home /srv/a psql globex");
     expect(later).toMatch(/REST +http:\/\/127\.0\.0\.1:18080/);
+  });
+
+  test("names no home where verbs find it by themselves", () => {
+    const here = homePaths(resolve(".aerodb"), "/srv/a/state");
+    const platformKey = { text: "adb_platform_test", isNew: false };
+    const text = readyText(settings, { paths: here, platformKey, caFile: undefined });
+    expect(text).toContain("npx aerodb psql globex");
   });
 });

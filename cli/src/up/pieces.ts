@@ -39,6 +39,13 @@ export function controlPiece(
       publicPort: settings.pgPort,
       publicPooledPort: settings.pgPooledPort,
       warmInstances: settings.warmInstances,
+      unreachableSeconds: settings.unreachableSeconds,
+      metricsPort: settings.controlMetricsPort,
+      invoiceGraceDays: settings.invoiceGraceDays,
+      quotaGraceHours: settings.quotaGraceHours,
+      invoiceIssuer: settings.invoiceIssuer,
+      stripeKey: settings.stripeKey,
+      stripeUrl: settings.stripeUrl,
     },
   });
 }
@@ -88,6 +95,7 @@ export function gatewayPiece(context: PieceContext, joinToken: string | undefine
       restPort: settings.restPort,
       pgPort: settings.pgPort,
       pgPooledPort: settings.pgPooledPort,
+      watchSeconds: settings.gatewayWatchSeconds,
       listenAddress: LOOPBACK,
       baseDomain: settings.baseDomain,
     },
@@ -108,6 +116,9 @@ function piece(context: PieceContext, draft: PieceDraft): PieceSettings {
   const own = Object.entries(values)
     .filter(([, value]) => value !== undefined)
     .map(([key, value]) => [prefix + upperSnake(key), String(value)]);
+  const failpoints = { [`${prefix}FAILPOINTS`]: draft.failpoints };
+  // That file goes when the step is reached: all who come may look for it.
+  const isFile = draft.failpoints.startsWith("@");
   return {
     name: draft.name,
     script: scriptOf(draft.kind),
@@ -117,10 +128,9 @@ function piece(context: PieceContext, draft: PieceDraft): PieceSettings {
       ...inheritedEnvironment(),
       ...runtimeEnvironment(draft.kind),
       ...Object.fromEntries(own),
+      ...(isFile ? failpoints : {}),
     },
     // A step that breaks a process is broken once: what replaces it is to recover.
-    ...(draft.failpoints === ""
-      ? {}
-      : { firstEnvironment: { [`${prefix}FAILPOINTS`]: draft.failpoints } }),
+    ...(draft.failpoints === "" || isFile ? {} : { firstEnvironment: failpoints }),
   };
 }

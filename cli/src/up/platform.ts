@@ -12,7 +12,7 @@ import {
   materializeEngine,
   type Owner,
 } from "@aerodb/postgres";
-import { monotonicMs, now, sleep, within } from "@aerodb/runtime";
+import { makeHome, monotonicMs, now, sleep, within } from "@aerodb/runtime";
 import type { UpSettings } from "../config.ts";
 import { type Catalogue, startCatalogue } from "./catalogue.ts";
 import { findDrafts } from "./drafts.ts";
@@ -20,7 +20,6 @@ import { type HomeLease, takeHome } from "./home-lease.ts";
 import { agentName, type HomePaths, homePaths } from "./home-paths.ts";
 import { joinTokens } from "./join-tokens.ts";
 import { endPieces, endServers } from "./leftovers.ts";
-import { makeHome } from "./make-home.ts";
 import { Piece, type PieceSettings } from "./piece.ts";
 import { agentPiece, controlPiece, gatewayPiece, type PieceContext } from "./pieces.ts";
 import { ensurePlatformKey, type PlatformKey } from "./platform-key.ts";
@@ -111,6 +110,7 @@ export class Platform {
 
   async #takeHome(): Promise<HomePaths> {
     const { agents, restPort, grpcPort, pgPort, pgPooledPort, linkPort } = this.#settings;
+    const { engineDirectory } = this.#settings;
     makeHome(this.#settings.home);
     // Processes are recognised by the directory they work in, which the kernel knows by its real
     // path.
@@ -127,7 +127,7 @@ export class Platform {
     if (root.because !== undefined) {
       this.#reporter.line(`  Postgres's files are in ${root.path}: ${root.because}`);
     }
-    const paths = homePaths(home, root.path);
+    const paths = homePaths(home, root.path, engineDirectory);
     for (const directory of [paths.logs, paths.control, paths.gateway]) {
       mkdirSync(directory, { recursive: true, mode: 0o700 });
     }
@@ -191,6 +191,11 @@ export class Platform {
     const agents = this.#agentNumbers().map(async (index) => {
       const directory = context.paths.agent(index);
       mkdirSync(directory, { recursive: true, mode: 0o711 });
+      const joined = identityIn(directory);
+      // Nothing can be done any more with the identity of a host that is removed.
+      if (joined !== undefined && (await tokens.isRemoved(joined.id))) {
+        rmSync(join(directory, "identity"), { recursive: true, force: true });
+      }
       return agentPiece(context, index, await tokenFor("host", directory));
     });
     const gatewayToken = await tokenFor("gateway", context.paths.gateway);

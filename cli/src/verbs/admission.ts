@@ -17,6 +17,7 @@ import {
 } from "@aerodb/rpc/aerodb/control/v1/host_service_pb.js";
 import { type Command, InvalidArgumentError } from "commander";
 import type { Api } from "../api.ts";
+import { SECONDS_OF } from "../durations.ts";
 import { type Column, timeText } from "../output.ts";
 import { showProgress } from "../progress.ts";
 import { openSession } from "../session.ts";
@@ -190,8 +191,6 @@ function addLabel(text: string, labels: Readonly<Record<string, string>>) {
   }
   return { ...labels, [name]: value };
 }
-
-const SECONDS_OF: Readonly<Record<string, number>> = { "": 1, s: 1, m: 60, h: 3_600 };
 
 function parseTime(text: string): number {
   const [, digits, unit = ""] = /^([1-9][0-9]{0,5})([smh]?)$/.exec(text) ?? [];

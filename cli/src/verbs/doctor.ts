@@ -9,15 +9,14 @@ import { type Command, Option } from "commander";
 import type { Column } from "../output.ts";
 import { showProgress } from "../progress.ts";
 import { openSession, type Session } from "../session.ts";
-import { terminalText } from "../terminal-text.ts";
 import { type LocalFinding, localFindings } from "../up/local-findings.ts";
 import { type SweepFlags, sweepFindings } from "./sweep.ts";
 
 const COLUMNS: readonly Column<LocalFinding>[] = [
   { title: "kind", of: ({ kind }) => kind },
   { title: "host", of: (finding) => finding.host_id || "-" },
-  { title: "subject", of: ({ subject }) => terminalText(subject) },
-  { title: "detail", of: ({ detail }) => terminalText(detail) },
+  { title: "subject", of: ({ subject }) => subject },
+  { title: "detail", of: ({ detail }) => detail },
 ];
 
 interface DoctorFlags extends SweepFlags {

@@ -1,7 +1,9 @@
 /** `aerodb events list`: what was changed, by whom, and what the platform found by itself. */
 import { type Event, EventSchema } from "@aerodb/rpc/aerodb/control/v1/event_service_pb.js";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { Command } from "commander";
 import { parseLimit } from "../limit.ts";
+import { parseMoment } from "../moment.ts";
 import { type Column, timeText } from "../output.ts";
 import { showProgress } from "../progress.ts";
 import { openSession } from "../session.ts";
@@ -22,6 +24,8 @@ interface Flags {
   readonly subject: string;
   readonly kind: string;
   readonly actor: string;
+  readonly since?: Date;
+  readonly until?: Date;
   readonly limit: number;
 }
 
@@ -33,10 +37,18 @@ export function addEvents(program: Command): void {
     .option("--subject <id>", "of this tenant, instance, host, key or plan only", "")
     .option("--kind <kind>", 'of this kind only; "tenant." is all about tenants', "")
     .option("--actor <id>", "of this key, host or gateway only, or of the system", "")
+    .option("--since <time>", "only what happened then or later: 2h, 3d or a time", parseMoment)
+    .option("--until <time>", "only what happened before then", parseMoment)
     .option("--limit <n>", "at most this many", parseLimit, 50)
-    .action(async ({ limit, ...filter }: Flags, command: Command) => {
+    .addHelpText("after", "\nExample:\n  aerodb events list --kind tenant. --since 2h")
+    .action(async ({ limit, since, until, ...rest }: Flags, command: Command) => {
       const { api, output } = openSession(command);
       const found: Event[] = [];
+      const filter = {
+        ...rest,
+        ...(since === undefined ? {} : { since: timestampFromDate(since) }),
+        ...(until === undefined ? {} : { until: timestampFromDate(until) }),
+      };
       let pageToken = "";
       do {
         const pageSize = Math.min(limit - found.length, MOST_A_PAGE);

@@ -11,8 +11,11 @@ import { type Column, timeText } from "../output.ts";
 import { showProgress } from "../progress.ts";
 import { openSession } from "../session.ts";
 import { addAdmission } from "./admission.ts";
-import { describeHost, sectionsText } from "./host-description.ts";
+import { describeHost, latelyOf, sectionsText } from "./host-description.ts";
 import { addPlans } from "./plans.ts";
+
+/** Events that are shown of a host. */
+const LATELY = 5;
 
 const HOSTS: readonly Column<Host>[] = [
   { title: "name", of: ({ name }) => name },
@@ -85,7 +88,9 @@ function addHosts(program: Command): void {
       const answer = await showProgress(`looking up ${host}`, api.hosts.getHost({ host }));
       if (answer.host === undefined) return;
       if (output.format === "json") return output.one(HostSchema, answer.host, HOSTS);
-      output.text(sectionsText(describeHost(answer.host)));
+      const asked = { subject: answer.host.hostId, pageSize: LATELY };
+      const { events } = await showProgress("listing events", api.events.listEvents(asked));
+      output.text(sectionsText([...describeHost(answer.host), latelyOf(events)]));
     });
   addAdmission(program, hosts);
 }

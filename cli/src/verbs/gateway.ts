@@ -8,7 +8,6 @@ import { z } from "zod";
 import { readVerbSettings } from "../config.ts";
 import { type Column, createOutput } from "../output.ts";
 import type { SharedFlags } from "../session.ts";
-import { terminalText } from "../terminal-text.ts";
 
 const connectionSchema = z.object({
   tenant: z.string(),
@@ -35,7 +34,7 @@ const CONNECTIONS: readonly Column<Connection>[] = [
   { title: "tenant", of: ({ tenant }) => tenant },
   { title: "port", of: ({ port, encrypted }) => `${port}${encrypted ? ", TLS" : ""}` },
   { title: "from", of: ({ address }) => address },
-  { title: "application", of: ({ application }) => terminalText(application) || "-" },
+  { title: "application", of: ({ application }) => application || "-" },
   { title: "state", of: ({ state }) => state },
   { title: "open", of: ({ openForMs }) => `${Math.round(openForMs / SECOND_MS)} s` },
   { title: "opened in", of: ({ openedInMs }) => `${openedInMs} ms` },

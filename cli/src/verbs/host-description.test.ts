@@ -1,7 +1,9 @@
+import { EventSchema } from "@aerodb/rpc/aerodb/control/v1/event_service_pb.js";
 import { HostSchema } from "@aerodb/rpc/aerodb/control/v1/host_service_pb.js";
 import { create } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { expect, test } from "vitest";
-import { describeHost, sectionsText } from "./host-description.ts";
+import { describeHost, latelyOf, sectionsText } from "./host-description.ts";
 
 const HOST = create(HostSchema, {
   hostId: "hst_1",
@@ -88,4 +90,16 @@ test("a host whose agent never dialled says so", () => {
   const text = sectionsText(describeHost(host));
   expect(text).toContain("no, last seen -");
   expect(text).toContain("Its agent has never dialled.");
+});
+
+test("what was found of it lately is shown, whatever was written there", () => {
+  const event = create(EventSchema, {
+    ...{ kind: "host.conflict", actor: "system", subject: "hst_1" },
+    at: timestampFromDate(new Date("2026-03-04T05:06:07Z")),
+    after: { kept: "10.0.0.1\u001b[2J" },
+  });
+  expect(sectionsText([latelyOf([event])])).toBe(
+    "Lately\n  2026-03-04 05:06:07Z  host.conflict, by system: kept: 10.0.0.1\\x1b[2J",
+  );
+  expect(sectionsText([latelyOf([])])).toBe("Lately\n  none");
 });

@@ -1,4 +1,5 @@
 /** What is known of one host, in sections for people to read. */
+import type { Event } from "@aerodb/rpc/aerodb/control/v1/event_service_pb.js";
 import type {
   HostEngine,
   HostFileSystem,
@@ -6,6 +7,8 @@ import type {
 } from "@aerodb/rpc/aerodb/control/v1/fingerprint_pb.js";
 import type { Host } from "@aerodb/rpc/aerodb/control/v1/host_service_pb.js";
 import { timeText } from "../output.ts";
+import { terminalText } from "../terminal-text.ts";
+import { changeText } from "./events.ts";
 
 /** A title and lines, each of a name and what there is to say; a name may be empty. */
 export interface Section {
@@ -29,6 +32,15 @@ export function describeHost(host: Host): readonly Section[] {
   ];
 }
 
+/** What was found of it or changed lately, such as that a second agent ran with its identity. */
+export function latelyOf(events: readonly Event[]): Section {
+  const lines = events.map((event): [string, string] => [
+    timeText(event.at),
+    `${event.kind}, by ${event.actor}: ${changeText(event)}`,
+  ]);
+  return { title: "Lately", lines: orNone(lines) };
+}
+
 /** Sections as text, the names of all of them equally wide. */
 export function sectionsText(sections: readonly Section[]): string {
   const widths = sections.flatMap(({ lines }) => lines.map(([name]) => name.length));
@@ -36,7 +48,8 @@ export function sectionsText(sections: readonly Section[]): string {
   return sections
     .map(({ title, lines }) => {
       const texts = lines.map(([name, said]) => {
-        return name === "" ? `  ${said}` : `  ${name.padEnd(width)}  ${said}`;
+        const shown = terminalText(said);
+        return name === "" ? `  ${shown}` : `  ${name.padEnd(width)}  ${shown}`;
       });
       return [title, ...texts].join("\n");
     })

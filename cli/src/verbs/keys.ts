@@ -22,7 +22,10 @@ export function addKeys(program: Command): void {
   keys
     .command("create <name>")
     .description("make a key and show its secret, this once")
-    .requiredOption("--scope <scope...>", "platform:admin, platform:read or tenant:<tenant id>")
+    .requiredOption(
+      "--scope <scope...>",
+      "platform:admin, platform:read, billing:read or tenant:<tenant id>",
+    )
     .addHelpText("after", "\nExample:\n  aerodb keys create dashboard --scope platform:read")
     .action(async (name: string, flags: { readonly scope: string[] }, command: Command) => {
       const { api, output } = openSession(command);

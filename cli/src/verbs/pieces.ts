@@ -1,6 +1,6 @@
 /** `aerodb control|agent|gateway`: one piece alone, in the place of this process. */
 import { type Command, Option } from "commander";
-import { pieceEnvironment } from "../config.ts";
+import { pieceEnvironment, pieceHome } from "../config.ts";
 import { PIECE_FLAGS, runtimeEnvironment, scriptOf } from "../up/piece-program.ts";
 
 type Flag = readonly [flag: string, about: string];
@@ -61,7 +61,11 @@ function addPiece(
   },
 ): void {
   const { piece, about, flags } = draft;
-  const command = program.command(piece).description(about);
+  // What is said of all verbs is of verbs that ask control, where a home is another one.
+  const command = program
+    .command(piece)
+    .description(about)
+    .configureHelp({ showGlobalOptions: false });
   for (const [flag, text] of flags) command.option(flag, text);
   // What the variable is called; `--control` is what people type.
   if (flags.includes(CONTROL_FLAG)) {
@@ -69,9 +73,11 @@ function addPiece(
   }
   const prefix = `AERODB_${piece.toUpperCase()}_`;
   const secret = piece === "control" ? "CATALOGUE_URL" : "JOIN_TOKEN";
+  const where = piece === "control" ? "./.aerodb/control" : pieceHome(piece);
   command.addHelpText(
     "after",
-    `\nEach flag may be given as a variable: --log-level as ${prefix}LOG_LEVEL.` +
+    `\n--home <directory> says where its state is (${prefix}HOME; default: ${where}).` +
+      `\nEach flag may be given as a variable: --log-level as ${prefix}LOG_LEVEL.` +
       `\nSecrets are safer there: ${prefix}${secret}.`,
   );
   command.action((_flags: object, self: Command) => {

@@ -1,4 +1,6 @@
 /** `aerodb status`: whether the platform can make a tenant, and what it consists of. */
+
+import type { Alert } from "@aerodb/rpc/aerodb/control/v1/alert_service_pb.js";
 import { EXIT } from "@aerodb/runtime";
 import type { Command } from "commander";
 import { apiUrl } from "../api.ts";
@@ -6,6 +8,7 @@ import { readVerbSettings } from "../config.ts";
 import { createOutput } from "../output.ts";
 import { showProgress } from "../progress.ts";
 import { openSession, type Session, type SharedFlags } from "../session.ts";
+import { terminalText } from "../terminal-text.ts";
 import { findRunningUp } from "../up/home-lease.ts";
 import { askReadiness } from "../up/readiness.ts";
 
@@ -30,6 +33,7 @@ export function addStatus(program: Command): void {
         output.text(`${fleet.hosts_connected} of ${fleet.hosts} hosts are connected.`);
         output.text(`${fleet.tenants} tenants in ${fleet.instances} instances.`);
         if (fleet.quarantined.length > 0) output.text(quarantineText(fleet.quarantined));
+        if (fleet.alerts.length > 0) output.text(alertsText(fleet.alerts));
       }
     });
 }
@@ -41,6 +45,8 @@ interface Fleet {
   readonly tenants: number;
   /** Names of tenants that are not served because their isolation is not proven. */
   readonly quarantined: readonly string[];
+  /** Those that are open: the newest of them. */
+  readonly alerts: readonly Pick<Alert, "severity" | "rule" | "detail">[];
 }
 
 const PAGE_SIZE = 1_000;
@@ -55,11 +61,22 @@ function quarantineText(names: readonly string[]): string {
   );
 }
 
+function alertsText(alerts: Fleet["alerts"]): string {
+  const lines = alerts
+    .slice(0, MOST_NAMED)
+    .map(({ severity, detail }) => `  ${severity}: ${terminalText(detail)}`);
+  const more = alerts.length > MOST_NAMED ? ['  … and more: see "aerodb alerts list".'] : [];
+  return ["Open alerts:", ...lines, ...more].join("\n");
+}
+
 async function askFleet({ api }: Session): Promise<Fleet> {
   const { hosts } = await showProgress("asking", api.hosts.listHosts({}));
   const quarantined = await showProgress("asking", quarantinedTenants({ api }));
+  const listing = api.alerts.listAlerts({ pageSize: MOST_NAMED + 1 });
+  const { alerts } = await showProgress("asking", listing);
   return {
     quarantined,
+    alerts: alerts.map(({ severity, rule, detail }) => ({ severity, rule, detail })),
     hosts: hosts.length,
     hosts_connected: hosts.filter(({ connected }) => connected).length,
     instances: hosts.reduce((sum, { instances }) => sum + instances, 0),

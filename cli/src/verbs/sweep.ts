@@ -27,7 +27,7 @@ const SWEPT: readonly string[] = ["ORPHAN_DIRECTORY", "ORPHAN_PROCESS", "ORPHAN_
 const WANTED: readonly Column<Finding>[] = [
   { title: "kind", of: ({ kind }) => kind },
   { title: "host", of: ({ hostId }) => hostId },
-  { title: "subject", of: ({ subject }) => terminalText(subject) },
+  { title: "subject", of: ({ subject }) => subject },
   { title: "what is done", of: ({ kind }) => DONE[kind] ?? "" },
 ];
 
@@ -40,10 +40,10 @@ const DONE: Readonly<Record<string, string>> = {
 };
 
 const RESULTS: readonly Column<SweepResult>[] = [
-  { title: "subject", of: ({ subject }) => terminalText(subject) },
+  { title: "subject", of: ({ subject }) => subject },
   { title: "host", of: ({ hostId }) => hostId },
   { title: "removed", of: ({ removed }) => (removed ? "yes" : "no") },
-  { title: "why not", of: ({ reason }) => terminalText(reason) || "-" },
+  { title: "why not", of: ({ reason }) => reason || "-" },
 ];
 
 /** What of a diagnosis these flags would sweep. */

@@ -8,6 +8,7 @@ Environment: AERODB_HOME, AERODB_REST_PORT, AERODB_GRPC_PORT, AERODB_PG_PORT,
   AERODB_AGENTS, AERODB_REGION, AERODB_BASE_DOMAIN, AERODB_LOG_LEVEL say what the flags say;
   AERODB_PLATFORM_KEY presets the platform key (at least 16 characters);
   AERODB_CATALOGUE_URL puts the catalogue into a Postgres database of yours;
+  AERODB_ENGINE_DIRECTORY keeps engines and templates for several homes, not in each;
   AERODB_FAILPOINTS_CONTROL, _AGENT, _GATEWAY break a process at a named step, for tests.
 
 Examples:

@@ -18,7 +18,7 @@ const RULES: readonly Column<IsolationRule>[] = [
   { title: "rule", of: ({ id }) => id },
   { title: "checked", of: ({ subject }) => subject || "-" },
   { title: "holds of", of: ({ checked, held }) => `${held}/${checked}` },
-  { title: "does not hold of", of: ({ violations }) => terminalText(violations.join(", ")) || "-" },
+  { title: "does not hold of", of: ({ violations }) => violations.join(", ") || "-" },
 ];
 
 const TENANTS: readonly Column<IsolationReport>[] = [

@@ -1,5 +1,5 @@
 import type { EventSchema, EventService } from "@aerodb/rpc/aerodb/control/v1/event_service_pb.js";
-import { encodeTime } from "@aerodb/wire";
+import { decodeTime, encodeTime } from "@aerodb/wire";
 import type { JsonObject, MessageInitShape } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { type Event, type EventFilter, type EventPage, eventId } from "../app/events.ts";
@@ -11,8 +11,12 @@ export interface Events {
 export function eventService(events: Events): ServiceImpl<typeof EventService> {
   return {
     async listEvents(request) {
-      const { pageSize, pageToken, subject, kind, actor } = request;
-      const page = await events.list({ pageSize, pageToken, subject, kind, actor });
+      const { pageSize, pageToken, subject, kind, actor, since, until } = request;
+      const page = await events.list({
+        ...{ pageSize, pageToken, subject, kind, actor },
+        ...(since === undefined ? {} : { since: decodeTime(since) }),
+        ...(until === undefined ? {} : { until: decodeTime(until) }),
+      });
       return { events: page.events.map(encodeEvent), nextPageToken: page.nextPageToken };
     },
   };

@@ -1,7 +1,9 @@
 /** An application with one tenant in it, for tests of what stands before it. */
 import type {
+  CreditNoteId,
   HostId,
   InstanceId,
+  InvoiceId,
   KeyId,
   OperationId,
   Plan,
@@ -17,8 +19,10 @@ import { expect } from "vitest";
 import type { Event } from "../app/events.ts";
 import { sampleFacts } from "../app/fake-agent.ts";
 import type { Host } from "../app/hosts.ts";
+import type { Invoice } from "../app/invoices.ts";
 import type { IsolationReport } from "../app/isolation.ts";
 import type { Operation } from "../app/operations.ts";
+import type { TenantQuotas } from "../app/quotas.ts";
 import { viewTenant } from "../app/tenant-connection.ts";
 import type { TenantView } from "../app/tenants.ts";
 import type { Application } from "./application.ts";
@@ -140,6 +144,94 @@ const METRICS: Application["metrics"] = {
   ofHost: async () => ({ hostId: HOST.id, points: [], statements: [] }),
 };
 
+const MONTH = {
+  ...{ name: "2026-01", seconds: 2_678_400n },
+  ...{ startsAt: new Date("2026-01-01"), endsAt: new Date("2026-02-01") },
+};
+const AMOUNTS = { subtotalMicroUsd: 20_000n, creditMicroUsd: 10_000n, totalMicroUsd: 10_000n };
+const CREDIT_NOTE = {
+  ...{ id: "crn_1" as CreditNoteId, number: 2n, tenantId: OWN, invoiceId: null },
+  ...{ amountMicroUsd: 10_000n, reason: "sorry", createdAt: AT },
+};
+
+function fakeInvoice(named: string): Invoice {
+  const { id: tenantId, name: tenantName } = find(named);
+  const closed = { id: "inv_1" as InvoiceId, number: 1n, at: AT };
+  const rest = { month: MONTH, lines: [], inputsSha256: "00", closed, forecast: undefined };
+  return { ...AMOUNTS, ...{ tenantId, tenantName }, ...rest };
+}
+
+const BILLING: Application["billing"] = {
+  invoices: async ({ tenant }) => ({ invoices: [fakeInvoice(tenant)], nextPageToken: "" }),
+  invoice: async (tenant) => fakeInvoice(tenant),
+  render: async ({ tenant }) => ({
+    contentType: "text/csv",
+    data: new TextEncoder().encode(find(tenant).id),
+  }),
+  credit: async (_, { tenant }) => ({ ...CREDIT_NOTE, tenantId: find(tenant).id }),
+  credits: async ({ tenant }) => ({
+    creditNotes: [{ ...CREDIT_NOTE, tenantId: find(tenant).id }],
+    ...{ creditLeftMicroUsd: 0n, nextPageToken: "" },
+  }),
+  summary: async () => {
+    const sums = { subtotalMicroUsd: 0n, creditMicroUsd: 0n, derivedAt: AT };
+    const running = { name: MONTH.name, tenants: 0, unbillable: 0, ...sums };
+    return { months: [], plans: [], running, recurringMicroUsd: 0n, creditLeftMicroUsd: 0n };
+  },
+  verify: async ({ month }) => {
+    return { month, checked: 1, inputsChanged: 0, differences: [], nextPageToken: "" };
+  },
+};
+
+const RATE = { meter: "api_requests", activeFrom: AT, microUsd: 1n, perUnits: 1n } as const;
+const PLAN_PRICE = { plan: "free", activeFrom: AT, basePriceMicroUsd: 0n, allowances: {} };
+const HOST_PRICE = { hostId: "any", hostName: null, activeFrom: AT, microUsdPerMonth: 1n } as const;
+const PRICING: Application["pricing"] = {
+  calculate: async () => ({ ...AMOUNTS, month: MONTH, lines: [] }),
+  rates: async () => [RATE],
+  addRate: async () => RATE,
+  planPrices: async () => [PLAN_PRICE],
+  addPlanPrice: async () => PLAN_PRICE,
+  hostPrices: async () => [HOST_PRICE],
+  addHostPrice: async () => HOST_PRICE,
+  cost: async () => ({
+    ...{ hostsMicroUsd: 0n, usedMicroUsd: 0n, costs: [], hosts: 1, unpricedHosts: 1 },
+    leftOutTenants: 1,
+  }),
+};
+
+const USAGE: Application["usage"] = {
+  ofTenant: async (named) => ({
+    ...{ tenantId: find(named).id, month: MONTH, from: AT, to: AT },
+    meters: [{ meter: "egress_bytes", amount: 7n, average: 0.5, now: undefined, days: [] }],
+  }),
+};
+
+const AVAILABILITY: Application["availability"] = {
+  ofTenant: async (named) => ({
+    ...{ tenantId: find(named).id, month: MONTH, from: AT.getTime(), to: AT.getTime() },
+    ...{ knownMinutes: 0, downMinutes: 0, plannedMinutes: 0, unknownMinutes: 0 },
+    ...{ availablePercent: undefined, promise: undefined, incidents: [] },
+  }),
+};
+
+const ALERTS: Application["alerts"] = { list: async () => ({ alerts: [], nextPageToken: "" }) };
+
+function fakeQuotas(named: string): TenantQuotas {
+  const { id: tenantId, name: tenantName } = find(named);
+  const used = { resource: "storage_bytes", quota: 100n, overridden: false, used: 90n } as const;
+  const standing = { tenantId, ...used, usedAt: AT, stage: "warned", since: AT } as const;
+  const grace = { seconds: 60, overridden: true };
+  const served = { grace, suspendedByQuota: false, reinstatedAt: undefined };
+  return { tenantId, tenantName, standings: [standing], ...served };
+}
+
+const QUOTAS: Application["quotas"] = {
+  get: async (named) => fakeQuotas(named),
+  set: async (_, { tenant }) => fakeQuotas(tenant),
+  largest: async ({ tenant }) => ({ tenantId: find(tenant).id, relations: [] }),
+};
+
 const TENANTS: Application["tenants"] = {
   create: async () => fakeTenant(OWN, PASSWORD),
   get: async (named) => find(named),
@@ -197,6 +289,8 @@ export function fakeApi(over: Partial<Application> = {}): ApiOptions {
       revokeGateway: async (_, { gatewayId: id }) => ({ id, revokedAt: AT }),
     },
     metrics: METRICS,
+    ...{ billing: BILLING, pricing: PRICING },
+    ...{ usage: USAGE, quotas: QUOTAS, availability: AVAILABILITY, alerts: ALERTS },
     operations: {
       get: async () => OPERATION,
       list: async () => ({ operations: [OPERATION], nextPageToken: "" }),

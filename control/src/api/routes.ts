@@ -1,6 +1,9 @@
 /** Everything that control's API serves, and what every call passes through. */
 import { Fault, type TenantId } from "@aerodb/model";
 import { AdmissionService } from "@aerodb/rpc/aerodb/control/v1/admission_service_pb.js";
+import { AlertService } from "@aerodb/rpc/aerodb/control/v1/alert_service_pb.js";
+import { AvailabilityService } from "@aerodb/rpc/aerodb/control/v1/availability_service_pb.js";
+import { BillingService } from "@aerodb/rpc/aerodb/control/v1/billing_service_pb.js";
 import { EventService } from "@aerodb/rpc/aerodb/control/v1/event_service_pb.js";
 import { HostService } from "@aerodb/rpc/aerodb/control/v1/host_service_pb.js";
 import { KeyService } from "@aerodb/rpc/aerodb/control/v1/key_service_pb.js";
@@ -8,9 +11,12 @@ import { MetricService } from "@aerodb/rpc/aerodb/control/v1/metric_service_pb.j
 import { OperationService } from "@aerodb/rpc/aerodb/control/v1/operation_service_pb.js";
 import { PlanService } from "@aerodb/rpc/aerodb/control/v1/plan_service_pb.js";
 import { PlatformService } from "@aerodb/rpc/aerodb/control/v1/platform_service_pb.js";
+import { PricingService } from "@aerodb/rpc/aerodb/control/v1/pricing_service_pb.js";
+import { QuotaService } from "@aerodb/rpc/aerodb/control/v1/quota_service_pb.js";
 import { RegionService } from "@aerodb/rpc/aerodb/control/v1/region_service_pb.js";
 import { SharedTableService } from "@aerodb/rpc/aerodb/control/v1/shared_table_service_pb.js";
 import { TenantService } from "@aerodb/rpc/aerodb/control/v1/tenant_service_pb.js";
+import { UsageService } from "@aerodb/rpc/aerodb/control/v1/usage_service_pb.js";
 import { Health } from "@aerodb/rpc/grpc/health/v1/health_pb.js";
 import { ServerReflection } from "@aerodb/rpc/grpc/reflection/v1/reflection_pb.js";
 import { ServerReflection as ServerReflectionV1Alpha } from "@aerodb/rpc/grpc/reflection/v1alpha/reflection_pb.js";
@@ -21,8 +27,11 @@ import type { Tenants } from "../app/tenants.ts";
 import type { JoiningDesk } from "../auth/joining-desk.ts";
 import { type FindKey, KeyRing } from "../auth/key-ring.ts";
 import { admissionService } from "./admission-service.ts";
+import { alertService } from "./alert-service.ts";
 import type { Application } from "./application.ts";
 import { authentication } from "./authentication.ts";
+import { availabilityService } from "./availability-service.ts";
+import { billingService } from "./billing-service.ts";
 import { eventService } from "./event-service.ts";
 import { type HealthState, healthService } from "./health.ts";
 import { hostService } from "./host-service.ts";
@@ -31,11 +40,14 @@ import { metricService } from "./metric-service.ts";
 import { operationService } from "./operation-service.ts";
 import { planService } from "./plan-service.ts";
 import { platformService } from "./platform-service.ts";
+import { pricingService } from "./pricing-service.ts";
+import { quotaService } from "./quota-service.ts";
 import { reflectionOf, reflectionV1, reflectionV1Alpha } from "./reflection.ts";
 import { regionService } from "./region-service.ts";
 import { requestLog } from "./request-log.ts";
 import { sharedTableService } from "./shared-table-service.ts";
 import { tenantService } from "./tenant-service.ts";
+import { usageService } from "./usage-service.ts";
 import { validation } from "./validation.ts";
 
 /** The platform's own services. */
@@ -46,8 +58,14 @@ export const PLATFORM_SERVICES = [
   HostService,
   AdmissionService,
   MetricService,
+  BillingService,
+  PricingService,
+  UsageService,
+  QuotaService,
+  AvailabilityService,
   OperationService,
   EventService,
+  AlertService,
   KeyService,
   SharedTableService,
   PlatformService,
@@ -82,8 +100,14 @@ export function apiRoutes(options: ApiOptions): (router: ConnectRouter) => void 
     router.service(HostService, hostService(application.hosts, application.logs, desk));
     router.service(AdmissionService, admissionService(application.admission));
     router.service(MetricService, metricService(application.metrics));
+    router.service(BillingService, billingService(application.billing));
+    router.service(PricingService, pricingService(application.pricing));
+    router.service(QuotaService, quotaService(application.quotas));
+    router.service(UsageService, usageService(application.usage));
     router.service(OperationService, operationService(application.operations));
+    router.service(AvailabilityService, availabilityService(application.availability));
     router.service(EventService, eventService(application.events));
+    router.service(AlertService, alertService(application.alerts));
     router.service(KeyService, keyService(application.keys));
     router.service(SharedTableService, sharedTableService(application.sharedTables));
     router.service(PlatformService, platformService(application.checkReadiness, desk));

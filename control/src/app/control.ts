@@ -6,12 +6,15 @@
 import type { Database } from "@aerodb/db";
 import type { Logger } from "@aerodb/runtime";
 import type { Changes } from "./changes.ts";
+import type { PaymentProvider } from "./payment-provider.ts";
 
 export interface Control {
   readonly database: Database;
   readonly changes: Changes;
   readonly acknowledgements: RouteAcknowledgements;
   readonly settings: ControlSettings;
+  /** Who collects what invoices ask for; undefined: nobody, by way of the platform. */
+  readonly payments?: PaymentProvider;
   readonly logger: Logger;
 }
 
@@ -28,6 +31,14 @@ export interface ControlSettings {
   readonly warmInstances?: number;
   /** How long an operation may take until it is given up. 10 minutes when left out. */
   readonly operationMs?: number;
+  /** How long after a month its invoices are closed. 3 days when left out. */
+  readonly invoiceGraceDays?: number;
+  /** How long nobody may get through to a tenant without an alert. A minute when left out. */
+  readonly unreachableSeconds?: number;
+  /** After how long at a quota a tenant is suspended. Never when left out. */
+  readonly quotaGraceSeconds?: number;
+  /** Who bills, as it stands on invoices. The base domain when left out. */
+  readonly invoiceIssuer?: string;
 }
 
 /** What gateways have taken in. Filled by the link to the gateways. */

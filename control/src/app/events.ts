@@ -1,3 +1,4 @@
+import { Fault } from "@aerodb/model";
 import type { Event } from "../store/events.ts";
 import * as store from "../store/events.ts";
 import type { Control } from "./control.ts";
@@ -14,6 +15,10 @@ export interface EventFilter {
   /** A kind, or with a dot at its end all that begin with it. */
   readonly kind?: string;
   readonly actor?: string;
+  /** What happened then or later. */
+  readonly since?: Date;
+  /** What happened before then. */
+  readonly until?: Date;
 }
 
 export interface EventPage {
@@ -29,14 +34,19 @@ export function eventId({ id }: Pick<Event, "id">): string {
   return `${PREFIX}${id}`;
 }
 
-/** A page of events, newest first. */
+/** A page of events, newest first. INVALID_ARGUMENT, INVALID_PAGE_TOKEN. */
 export async function listEvents(control: Control, filter: EventFilter): Promise<EventPage> {
-  const { subject = "", kind = "", actor = "" } = filter;
+  const { subject = "", kind = "", actor = "", since = null, until = null } = filter;
+  if (since !== null && until !== null && since > until) {
+    const sentence = `Nothing is since ${since.toISOString()} and until ${until.toISOString()}.`;
+    throw new Fault("INVALID_ARGUMENT", `${sentence} Exchange the two.`);
+  }
   const limit = pageSizeOf(filter.pageSize);
-  const filters = ["events", subject, kind, actor];
+  const times = [since, until].map((time) => time?.toISOString() ?? "");
+  const filters = ["events", subject, kind, actor, ...times];
   const before = readPageToken(filters, filter.pageToken);
   const found = await store.listEvents(control.database, {
-    ...{ subject, kind, actor },
+    ...{ subject, kind, actor, since, until },
     below: before === "" ? null : BigInt(before.slice(PREFIX.length)),
     limit: limit + 1,
   });

@@ -1,5 +1,4 @@
-import { sql } from "@aerodb/db";
-import type { HostId, TenantId } from "@aerodb/model";
+import type { HostId } from "@aerodb/model";
 import { newId } from "@aerodb/runtime";
 import type { CatalogueServer } from "@aerodb/testkit";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
@@ -129,32 +128,6 @@ test("a host that moves to another address moves its endpoints with it", async (
   await platform.fleet.hostConnected(await hostIdOf("h1"), hello);
   const { endpoints } = await platform.fleet.routeChanges(generation);
   expect(endpoints).toMatchObject([{ edgeAddress: "elsewhere:2", bootId: "boot-2" }]);
-});
-
-test("usage is kept once, and only of tenants that the source serves", async () => {
-  await platform.addAgent("h1");
-  const { id } = await platform.create("acme");
-  const other = await platform.addHost("h2");
-  const at = new Date(0);
-  const reading = { meter: "storage_bytes", tenantId: id, value: 5n, startedAt: at, endedAt: at };
-  const events = [1n, 2n].map((sequence) => ({ ...reading, sequence }));
-  const hostId = await hostIdOf("h1");
-  await platform.fleet.takeUsage(hostId, events);
-  await platform.fleet.takeUsage(hostId, events);
-  await platform.fleet.takeUsage(other, events);
-  await platform.fleet.takeUsage(hostId, [{ ...reading, sequence: 3n, value: -1n }]);
-  await platform.fleet.takeUsage(hostId, [
-    { ...reading, sequence: 4n, tenantId: newId("ten") as TenantId },
-  ]);
-  await platform.fleet.takeUsage(await platform.addGateway("g1"), events);
-  const rows = await platform.catalogue.database.query(sql`
-    select sequence, source like 'hst%' as host from usage_events order by source, sequence`);
-  expect(rows).toEqual([
-    { sequence: 1n, host: false },
-    { sequence: 2n, host: false },
-    { sequence: 1n, host: true },
-    { sequence: 2n, host: true },
-  ]);
 });
 
 test("a tenant can be created only once a connected host can take it", async () => {

@@ -8,12 +8,17 @@ import { failpoint } from "@aerodb/runtime";
 import { type DesiredState, readDesired } from "../store/desired.ts";
 import { markGatewayConnected, markGatewayDisconnected } from "../store/gateways.ts";
 import { raiseGeneration } from "../store/generation.ts";
-import { endHostSession, keepHostSession, startHostSession } from "../store/hosts.ts";
-import type { ObservedReport } from "../store/observed.ts";
+import { type EndOf, takeDiskFull, takeServerEnds } from "../store/host-troubles.ts";
+import {
+  endHostSession,
+  keepHostSession,
+  noteHostConflict,
+  startHostSession,
+} from "../store/hosts.ts";
+import type { ObservedReport, ServerEnd } from "../store/observed.ts";
 import { takeObservedInstances } from "../store/observed-instances.ts";
 import { takeObservedTenants } from "../store/observed-tenants.ts";
 import { type RouteTable, readRoutes } from "../store/routes.ts";
-import { insertUsage, type UsageEvent } from "../store/usage.ts";
 import type { Watch } from "./changes.ts";
 import type { Control } from "./control.ts";
 import { type HostFacts, takeHostFacts } from "./host-facts.ts";
@@ -22,17 +27,19 @@ import { requireStanding, type ShownCertificate } from "./identities.ts";
 import { takeIsolationProofs } from "./isolation.ts";
 import { type SentSample, takeSamples } from "./samples.ts";
 import { cleanText } from "./text.ts";
+import { takeUsage, type UsageEvent } from "./usage.ts";
 import {
   takeWarmInstances,
   type WarmInstance,
   type WarmPolicy,
   warmPolicies,
 } from "./warm-instances.ts";
+import { takeWatched, type WatchedSpan } from "./watched.ts";
 
 export type { DesiredInstance, DesiredTenant } from "../store/desired.ts";
-export type { ObservedInstance, ObservedTenant } from "../store/observed.ts";
+export type { ObservedInstance, ObservedTenant, ServerEnd } from "../store/observed.ts";
 export type { Endpoint, Route } from "../store/routes.ts";
-export type { DesiredState, ObservedReport, RouteTable, UsageEvent };
+export type { DesiredState, ObservedReport, RouteTable, UsageEvent, WatchedSpan };
 
 /** What an agent says of itself when it dials. */
 export interface HostHello {
@@ -43,6 +50,22 @@ export interface HostHello {
   readonly generation: bigint;
 }
 
+/** A process of an agent, and what is known of where it runs. */
+export interface AgentProcess {
+  /** Random for each process; empty when the agent is too old to say. */
+  readonly id: string;
+  /** Where it dialled from. */
+  readonly address: string;
+  readonly edgeAddress: string;
+  readonly agentVersion: string;
+}
+
+/** Two processes of agents that live with one identity. */
+export interface HostConflict {
+  readonly kept: AgentProcess;
+  readonly refused: AgentProcess;
+}
+
 export interface Fleet {
   /**
    * A host's agent dialled. Gives the session its token. When the agent's ledger is newer than the
@@ -50,6 +73,8 @@ export interface Fleet {
    * HOST_NOT_FOUND when the catalogue knows no such host.
    */
   hostConnected(hostId: HostId, hello: HostHello): Promise<{ readonly token: string }>;
+  /** Two agents live with the identity of a host. An event; control keeps who was first. */
+  hostConflicted(hostId: HostId, conflict: HostConflict): Promise<void>;
   /**
    * The session lives, and the host's clock is that far ahead of ours, if that is known. False when
    * a newer session of the host took over, or the host was revoked: end this one.
@@ -100,15 +125,18 @@ export interface Fleet {
   routeChanges(after: bigint): Promise<RouteTable>;
 
   /**
-   * Takes in numbered readings, each once. Those of tenants the source does not serve are dropped.
+   * Takes in numbered readings, each once. Those of tenants the source does not serve are refused.
    */
   takeUsage(source: HostId | GatewayId, events: readonly UsageEvent[]): Promise<void>;
+  /** Takes in what a gateway found out of who can be reached. What cannot be true is refused. */
+  takeWatched(gatewayId: GatewayId, spans: readonly WatchedSpan[]): Promise<void>;
   /** Takes in what a host measured, each span once. What is not its to say is dropped. */
   takeSamples(hostId: HostId, samples: readonly SentSample[]): Promise<void>;
 }
 
 /** Postgres cannot keep longer reasons usefully, nor anyone read them. */
 const MAX_TEXT = 1_000;
+const MAX_NUMBER = 2n ** 63n - 1n;
 const MAX_NAMES = 128;
 const MAX_NAME = 63;
 
@@ -116,6 +144,7 @@ export function openFleet(control: Control): Fleet {
   const { database, changes } = control;
   return {
     hostConnected: (hostId, hello) => connectHost(control, hostId, hello),
+    hostConflicted: (hostId, conflict) => noteConflict(control, hostId, conflict),
     hostHeard: (hostId, token, clockOffsetMs) =>
       hearHost(control, { hostId, token }, clockOffsetMs),
     requireStanding: (shown) => requireStanding(control, shown),
@@ -137,6 +166,7 @@ export function openFleet(control: Control): Fleet {
     routesWhole: () => readRoutes(database, 0n),
     routeChanges: (after) => readRoutes(database, after),
     takeUsage: (source, events) => takeUsage(control, source, events),
+    takeWatched: (gatewayId, spans) => takeWatched(control, gatewayId, spans),
     takeSamples: (hostId, samples) => takeSamples(control, hostId, samples),
   };
 }
@@ -155,6 +185,15 @@ async function connectHost(control: Control, hostId: HostId, hello: HostHello) {
   });
   if (known && started) return { token };
   throw new Fault("HOST_NOT_FOUND", `The catalogue knows no host ${hostId}.`);
+}
+
+function noteConflict(control: Control, hostId: HostId, conflict: HostConflict): Promise<void> {
+  const [kept, refused] = [conflict.kept, conflict.refused].map((each) => ({
+    address: cleanText(each.address, MAX_TEXT),
+    edge_address: cleanText(each.edgeAddress, MAX_TEXT),
+    agent_version: cleanText(each.agentVersion, MAX_TEXT),
+  }));
+  return noteHostConflict(control.database, hostId, { kept, refused });
 }
 
 async function hearHost(
@@ -222,6 +261,17 @@ async function takeObserved(
   }
   await failpoint("control.observed.after_commit");
   await takeIsolationProofs(control, hostId, report.proofs ?? []);
+  const ends = instances.flatMap(({ id, lastEnd }) => (lastEnd ? [endOf(id, lastEnd)] : []));
+  if (ends.length > 0) await takeServerEnds(control.database, hostId, ends);
+  if (report.diskFull !== undefined) {
+    await takeDiskFull(control.database, hostId, report.diskFull);
+  }
+}
+
+/** A number that the catalogue cannot hold is the highest that it can. */
+function endOf(id: string, { number, hung, reason }: ServerEnd): EndOf {
+  const held = number > MAX_NUMBER ? MAX_NUMBER : number;
+  return { id, number: held, hung, reason: cleanText(reason, MAX_TEXT) };
 }
 
 function cleanNames(names: readonly string[]): readonly string[] {
@@ -234,18 +284,4 @@ function cleanNames(names: readonly string[]): readonly string[] {
 function latestOfEach<Thing extends { readonly id: string }>(things: readonly Thing[]): Thing[] {
   const byId = new Map(things.map((thing) => [thing.id, thing]));
   return [...byId.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
-}
-
-async function takeUsage(
-  control: Control,
-  source: HostId | GatewayId,
-  events: readonly UsageEvent[],
-): Promise<void> {
-  if (events.length === 0) return;
-  const clean = events.map((event) => ({
-    ...event,
-    meter: cleanText(event.meter, MAX_TEXT),
-    tenantId: cleanText(event.tenantId, MAX_TEXT),
-  }));
-  await insertUsage(control.database, source, clean);
 }

@@ -77,7 +77,32 @@ export interface TrialReport {
   readonly line: number;
 }
 
-export type Question = AuditQuestion | LogQuestion | SweepQuestion | ProofQuestion | TrialQuestion;
+/** Asks what of a tenant takes most room. */
+export interface RelationsQuestion {
+  readonly kind: "relations";
+  readonly tenantId: string;
+  readonly limit: number;
+}
+
+/** What a table or an index takes. */
+export interface SizedRelation {
+  readonly schema: string;
+  readonly name: string;
+  /** `table`, `index`, `materialized view`, `sequence` or `large objects`. */
+  readonly kind: string;
+  /** Of an index the table it is on; else empty. */
+  readonly table: string;
+  /** A whole number, as text. */
+  readonly bytes: string;
+}
+
+export type Question =
+  | AuditQuestion
+  | LogQuestion
+  | SweepQuestion
+  | ProofQuestion
+  | TrialQuestion
+  | RelationsQuestion;
 
 /** What a question is answered with. Plain JSON. */
 export interface Answers {
@@ -86,6 +111,7 @@ export interface Answers {
   readonly sweep: SweepReport;
   readonly proof: IsolationProof;
   readonly trial: TrialReport;
+  readonly relations: { readonly relations: readonly SizedRelation[] };
 }
 export type AnswerTo<Asked extends Question> = Answers[Asked["kind"]];
 
@@ -119,6 +145,7 @@ const WAIT_MS = {
   sweep: 45_000,
   proof: 45_000,
   trial: 45_000,
+  relations: 15_000,
 } as const;
 
 export function openHostQuestions(control: Control, agents: Agents): HostQuestions {

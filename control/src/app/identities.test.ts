@@ -5,6 +5,7 @@ import type { HostId } from "@aerodb/model";
 import type { CatalogueServer } from "@aerodb/testkit";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { purge } from "../reconcilers/purge.ts";
+import { listEvents } from "./events.ts";
 import {
   faultOf,
   openPlatform,
@@ -72,8 +73,11 @@ async function eventsOf(subject: string): Promise<string[]> {
 test("a token's labels become the host's", async () => {
   const { id } = await join(platform.control, await tokenFor({ labels: { rack: "a1" } }));
   expect((await getHost(platform.control, id)).labels).toEqual({ rack: "a1" });
-  const wrong = createJoinToken(platform.control, tester, { ...NEW_HOST, labels: { a: "\n" } });
-  expect((await faultOf(wrong)).code).toBe("INVALID_ARGUMENT");
+  const refused = [{ a: "\n" }, { a: "" }, { a: "  " }, { "x y": "z" }, { "": "z" }, { "-x": "z" }];
+  for (const labels of refused) {
+    const wrong = createJoinToken(platform.control, tester, { ...NEW_HOST, labels });
+    expect((await faultOf(wrong)).code, JSON.stringify(labels)).toBe("INVALID_ARGUMENT");
+  }
 });
 
 test("tokens are listed until they are used, revoked or expired, and never with a secret", async () => {
@@ -272,4 +276,26 @@ test("a clock that goes wrong is an event, and another when it is right again", 
   expect((await getHost(platform.control, id)).clockOffsetMs).toBe(-4_000);
   const kinds = (await eventsOf(id)).filter((kind) => kind.startsWith("host.clock"));
   expect(kinds).toEqual(["host.clock_wrong", "host.clock_right"]);
+});
+
+test("two agents with the identity of a host are an event that says where both run", async () => {
+  const id = await platform.addHost("one");
+  const agent = {
+    id: "a",
+    address: "10.0.0.1:7",
+    edgeAddress: "10.0.0.1:1",
+    agentVersion: "0.1.0",
+  };
+  const refused = { ...agent, id: "b", address: "10.0.0.2:7" };
+  await platform.fleet.hostConflicted(id, { kept: agent, refused });
+  const { events } = await listEvents(platform.control, { kind: "host.conflict" });
+  expect(events).toMatchObject([
+    {
+      ...{ actor: "system", subject: id },
+      after: {
+        kept: { address: "10.0.0.1:7", edge_address: "10.0.0.1:1", agent_version: "0.1.0" },
+        refused: { address: "10.0.0.2:7" },
+      },
+    },
+  ]);
 });

@@ -58,9 +58,10 @@ export const NOT_HIDDEN: Readonly<Record<Isolation, readonly string[]>> = {
     "Definitions of other tenants' views, indexes, constraints, defaults and policies, labels of " +
       "enumerations, comments and settings of roles can be read there too, with the values that " +
       "are written in them.",
-    "How many tenants there are, how large their tables are, how many transactions they run, " +
-      "when their sessions are busy and what applications call themselves can be read or " +
-      "estimated from the catalogue and from statistics.",
+    "How many tenants there are, how large their tables are, whose writes are refused over " +
+      "quota, how many transactions they run, when their sessions are busy and what " +
+      "applications call themselves can be read or estimated from the catalogue and from " +
+      "statistics.",
     "Channels of NOTIFY and keys of advisory locks are one space for all tenants of an instance: " +
       "payloads are no secret, and keys can collide.",
     "Of tables that the operator shares among tenants, estimates tell how many rows each has, " +

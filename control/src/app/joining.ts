@@ -8,7 +8,7 @@ import { isRemoved } from "../store/host-removal.ts";
 import { insertJoinToken, type Labels, tradeJoinToken } from "../store/join-tokens.ts";
 import type { Caller, Control } from "./control.ts";
 import { getHost } from "./hosts.ts";
-import { cleanText, requireLabels } from "./text.ts";
+import { cleanText, requireHostLabels } from "./text.ts";
 
 export interface NewJoinToken {
   readonly kind: string;
@@ -65,7 +65,7 @@ export async function createJoinToken(
   if (kind !== "host" && kind !== "gateway") {
     throw new Fault("INVALID_ARGUMENT", "A join token is for a host or a gateway.");
   }
-  requireLabels(labels);
+  requireHostLabels(labels);
   if (!(ttlSeconds > 0 && ttlSeconds <= MAX_TTL_SECONDS)) {
     throw new Fault("INVALID_ARGUMENT", "A join token lives at most a day.");
   }

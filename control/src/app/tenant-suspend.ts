@@ -94,6 +94,7 @@ function changeOf(control: Control, { caller }: ServiceRequest, { id }: TenantPr
     principal: caller.principal,
     eventRequestId: caller.requestId,
     operationMs: operationMs(control),
+    byQuota: false,
   };
 }
 

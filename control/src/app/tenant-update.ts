@@ -7,6 +7,7 @@ import { type PlanGrant, writeTenantUpdate } from "../store/tenant-update.ts";
 import type { TenantProgress } from "../store/tenants.ts";
 import type { Caller, Control } from "./control.ts";
 import { planNotFound } from "./plans.ts";
+import { requireCapBearsPlan } from "./spend-cap.ts";
 import { type TenantView, viewTenant } from "./tenant-connection.ts";
 import { requireTenant } from "./tenant-view.ts";
 import { requireLabels, requireText } from "./text.ts";
@@ -36,6 +37,7 @@ const MAX_TRIES = 5;
  * Changes the plan, within the same isolation, and the labels. A dedicated instance is given what
  * the new plan says, if its host has that: NO_FEASIBLE_HOST and nothing is changed when it has not.
  * The host brings its limits in line in its own time, without a restart where that can be.
+ * QUOTA_EXCEEDED for a plan with which the month would come to the tenant's spend cap.
  */
 export async function updateTenant(control: Control, update: UpdateRequest): Promise<TenantView> {
   const { change, caller } = update;
@@ -46,6 +48,7 @@ export async function updateTenant(control: Control, update: UpdateRequest): Pro
     const terms = await settlePlan(control, tenant, change.plan ?? tenant.plan);
     const labels = Object.entries(change.labels ?? {});
     requireRoom(tenant, labels);
+    if (terms.name !== tenant.plan) await requireCapBearsPlan(control, tenant, terms.name);
     const host = change.plan && (await readTenantHost(control.database, tenant.id));
     if (host) requireBearable(host, tenant, terms);
     const outcome = await writeTenantUpdate(control.database, {

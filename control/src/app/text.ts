@@ -20,6 +20,21 @@ export function requireLabels(labels: Readonly<Record<string, string>>): void {
   }
 }
 
+const LABEL_NAME = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/;
+
+/** Refuses labels of a host that nobody could name on a command line, or that say nothing. */
+export function requireHostLabels(labels: Readonly<Record<string, string>>): void {
+  requireLabels(labels);
+  for (const [name, value] of Object.entries(labels)) {
+    const label = `labels[${JSON.stringify(name)}]`;
+    if (!LABEL_NAME.test(name)) {
+      const rule = "1 to 63 of letters, digits and . _ / -, a letter or digit first";
+      throw new Fault("INVALID_ARGUMENT", `${label}: the name of a label has ${rule}.`);
+    }
+    if (value.trim() === "") throw new Fault("INVALID_ARGUMENT", `${label}: the value is empty.`);
+  }
+}
+
 /** Text that came from elsewhere, made fit to keep. */
 export function cleanText(text: string, maxLength: number): string {
   return text

@@ -3,6 +3,9 @@
  * compile, and is refused to everybody besides.
  */
 import { AdmissionService } from "@aerodb/rpc/aerodb/control/v1/admission_service_pb.js";
+import { AlertService } from "@aerodb/rpc/aerodb/control/v1/alert_service_pb.js";
+import { AvailabilityService } from "@aerodb/rpc/aerodb/control/v1/availability_service_pb.js";
+import { BillingService } from "@aerodb/rpc/aerodb/control/v1/billing_service_pb.js";
 import { EventService } from "@aerodb/rpc/aerodb/control/v1/event_service_pb.js";
 import { HostService } from "@aerodb/rpc/aerodb/control/v1/host_service_pb.js";
 import { KeyService } from "@aerodb/rpc/aerodb/control/v1/key_service_pb.js";
@@ -10,9 +13,12 @@ import { MetricService } from "@aerodb/rpc/aerodb/control/v1/metric_service_pb.j
 import { OperationService } from "@aerodb/rpc/aerodb/control/v1/operation_service_pb.js";
 import { PlanService } from "@aerodb/rpc/aerodb/control/v1/plan_service_pb.js";
 import { PlatformService } from "@aerodb/rpc/aerodb/control/v1/platform_service_pb.js";
+import { PricingService } from "@aerodb/rpc/aerodb/control/v1/pricing_service_pb.js";
+import { QuotaService } from "@aerodb/rpc/aerodb/control/v1/quota_service_pb.js";
 import { RegionService } from "@aerodb/rpc/aerodb/control/v1/region_service_pb.js";
 import { SharedTableService } from "@aerodb/rpc/aerodb/control/v1/shared_table_service_pb.js";
 import { TenantService } from "@aerodb/rpc/aerodb/control/v1/tenant_service_pb.js";
+import { UsageService } from "@aerodb/rpc/aerodb/control/v1/usage_service_pb.js";
 import { Health } from "@aerodb/rpc/grpc/health/v1/health_pb.js";
 import { ServerReflection } from "@aerodb/rpc/grpc/reflection/v1/reflection_pb.js";
 import { ServerReflection as ServerReflectionV1Alpha } from "@aerodb/rpc/grpc/reflection/v1alpha/reflection_pb.js";
@@ -26,6 +32,9 @@ const ADMIN = ["platform:admin"] as const;
 const READ = ["platform:admin", "platform:read"] as const;
 /** A tenant's own key as well, for that tenant and no other. */
 const ADMIN_OR_OWN = ["platform:admin", "tenant"] as const;
+/** Who sees bills and nothing else as well. */
+const BILLING = ["platform:admin", "platform:read", "billing:read"] as const;
+const BILLING_OR_OWN = ["platform:admin", "platform:read", "billing:read", "tenant"] as const;
 const READ_OR_OWN = ["platform:admin", "platform:read", "tenant"] as const;
 
 const ROWS: ReadonlyMap<string, Row> = new Map([
@@ -64,8 +73,38 @@ const ROWS: ReadonlyMap<string, Row> = new Map([
     revokeGateway: ADMIN,
   }),
   ...rowsOf(MetricService, { getTenantMetrics: READ_OR_OWN, getHostMetrics: READ }),
+  ...rowsOf(BillingService, {
+    listInvoices: BILLING_OR_OWN,
+    getInvoice: BILLING_OR_OWN,
+    renderInvoice: BILLING_OR_OWN,
+    createCreditNote: ADMIN,
+    listCreditNotes: BILLING_OR_OWN,
+    getBillingSummary: BILLING,
+    recomputeInvoices: BILLING,
+  }),
+  ...rowsOf(PricingService, {
+    calculatePrice: BILLING,
+    listRates: BILLING,
+    createRate: ADMIN,
+    listPlanPrices: BILLING,
+    createPlanPrice: ADMIN,
+    listHostPrices: BILLING,
+    createHostPrice: ADMIN,
+    calculateCost: BILLING,
+  }),
+  ...rowsOf(QuotaService, {
+    getTenantQuotas: BILLING_OR_OWN,
+    setTenantQuotas: ADMIN,
+    listLargestRelations: READ_OR_OWN,
+  }),
+  ...rowsOf(UsageService, {
+    getTenantUsage: BILLING_OR_OWN,
+    getTenantUsageOfMonth: BILLING_OR_OWN,
+  }),
+  ...rowsOf(AvailabilityService, { getTenantAvailability: BILLING_OR_OWN }),
   ...rowsOf(OperationService, { getOperation: READ, listOperations: READ }),
   ...rowsOf(EventService, { listEvents: READ }),
+  ...rowsOf(AlertService, { listAlerts: READ }),
   ...rowsOf(KeyService, { createKey: ADMIN, listKeys: READ, revokeKey: ADMIN }),
   // Join checks a join token instead of a key.
   ...rowsOf(PlatformService, { checkReadiness: "public", join: "public" }),

@@ -28,6 +28,7 @@ function tenant(generation: bigint): DesiredTenant {
     connectionLimit: 20,
     extensions: [],
     suspended: false,
+    writesRefused: false,
   };
 }
 
@@ -165,6 +166,20 @@ test("a stream that another control took over tells nothing of its host any more
   bench.fleet.takeOver();
   agent.send({ message: { case: "fingerprint", value: { bootId: "b" } } });
   expect((await agent.ended)?.code).toBe(status.ABORTED);
+});
+
+test("of an end and a full disk the fleet hears as they were said, and of the disk when it is news", async () => {
+  const { agent } = await connected();
+  const lastEnd = { number: 3n, hung: true, reason: "It answered nobody." };
+  const seen = { instanceId: newId("ins"), state: InstanceState.RUNNING, lastEnd };
+  for (const [index, diskFull] of [false, true, true, false].entries()) {
+    const value = { sequence: BigInt(index + 1), instances: [seen], diskFull };
+    agent.send({ message: { case: "observed", value } });
+    await agent.next();
+  }
+  const heard = bench.fleet.observed.map(({ diskFull }) => diskFull);
+  expect(heard).toEqual([false, true, undefined, false]);
+  expect(bench.fleet.observed[0]?.instances).toMatchObject([{ lastEnd }]);
 });
 
 test("usage is stored before it is acknowledged", async () => {

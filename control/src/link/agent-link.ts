@@ -8,8 +8,9 @@ import type {
 } from "@aerodb/rpc/aerodb/agent/v1/link_service_pb.js";
 import { after, type Logger } from "@aerodb/runtime";
 import type { ServerDuplexStream } from "@grpc/grpc-js";
-import type { Fleet } from "../app/fleet.ts";
+import type { AgentProcess, Fleet } from "../app/fleet.ts";
 import type { Agents, AnswerTo, Question } from "../app/host-questions.ts";
+import { AgentProcesses, conflicting } from "./agent-processes.ts";
 import {
   AgentSession,
   type AgentStream,
@@ -36,11 +37,13 @@ export class AgentLink implements Agents {
   readonly #times: LinkTimes;
   readonly #sessions = new Map<HostId, AgentSession>();
   readonly #streams = new Set<AgentStream>();
+  readonly #processes: AgentProcesses;
 
   constructor(options: AgentLinkOptions) {
     this.#fleet = options.fleet;
     this.#logger = options.logger;
     this.#times = options.times ?? LINK_TIMES;
+    this.#processes = new AgentProcesses(this.#times.conflictMs);
   }
 
   /** Hosts whose agent is connected to this process. */
@@ -58,7 +61,7 @@ export class AgentLink implements Agents {
     }
     this.#streams.add(stream);
     stream.signal.addEventListener("abort", () => this.#streams.delete(stream), { once: true });
-    this.#awaitHello(stream, shown);
+    this.#awaitHello(stream, shown, call.getPeer());
   };
 
   ask<Asked extends Question>(
@@ -75,7 +78,7 @@ export class AgentLink implements Agents {
     for (const stream of this.#streams) stream.end(fault);
   }
 
-  #awaitHello(stream: AgentStream, shown: ShownCertificate): void {
+  #awaitHello(stream: AgentStream, shown: ShownCertificate, address: string): void {
     const { helloMs } = this.#times;
     const cancel = after(helloMs, () => {
       stream.end(new Fault("OPERATION_TIMED_OUT", `Waited ${helloMs} ms for a hello.`));
@@ -88,7 +91,7 @@ export class AgentLink implements Agents {
           void opening.then((session) => session?.take({ message, ...rest }));
         } else if (message.case === "hello") {
           cancel();
-          opening = this.#open(stream, shown, message.value);
+          opening = this.#open(stream, shown, { address, hello: message.value });
         } else {
           stream.end(new Fault("INVALID_ARGUMENT", "The first message must be a hello."));
         }
@@ -101,7 +104,7 @@ export class AgentLink implements Agents {
   async #open(
     stream: AgentStream,
     shown: ShownCertificate,
-    hello: Hello,
+    { hello, address }: { readonly hello: Hello; readonly address: string },
   ): Promise<AgentSession | undefined> {
     const fleet = this.#fleet;
     const hostId = shown.id as HostId;
@@ -110,6 +113,8 @@ export class AgentLink implements Agents {
     const logger = this.#logger.child({ host: hostId });
     try {
       await keepStanding(stream, shown, { fleet, logger });
+      const { processId: id, edgeAddress, agentVersion } = hello;
+      await this.#admit(hostId, { id, address, edgeAddress, agentVersion });
       const { token } = await fleet.hostConnected(hostId, decodeHello(hello));
       const session = new AgentSession({
         ...{ hostId, token, stream, fleet, logger, clock },
@@ -127,9 +132,25 @@ export class AgentLink implements Agents {
     }
   }
 
+  /** Throws HOST_CONNECTED when another agent with the identity of the host is kept. */
+  async #admit(hostId: HostId, process: AgentProcess): Promise<void> {
+    const connected = this.#sessions.has(hostId);
+    const conflict = this.#processes.admit(hostId, process, { connected });
+    if (conflict === undefined) return;
+    const { kept, refused } = conflict;
+    const sentence = "two agents run with the identity of a host: keeps who was first";
+    this.#logger.warn({ host: hostId, kept, refused }, sentence);
+    this.#sessions.get(hostId)?.end(conflicting(hostId, kept));
+    await this.#fleet.hostConflicted(hostId, conflict);
+    this.#processes.told(hostId, conflict);
+  }
+
   async #ended(session: AgentSession, token: string): Promise<void> {
     const { hostId } = session;
-    if (this.#sessions.get(hostId) === session) this.#sessions.delete(hostId);
+    if (this.#sessions.get(hostId) === session) {
+      this.#sessions.delete(hostId);
+      this.#processes.left(hostId);
+    }
     this.#logger.info({ host: hostId }, "agent disconnected");
     try {
       await this.#fleet.hostDisconnected(hostId, token);

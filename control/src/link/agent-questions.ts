@@ -7,6 +7,7 @@ import type {
   ConnectRequest,
   ConnectResponseSchema,
   LogChunk,
+  RelationReport,
   SweepReport as WireSweepReport,
   TrialReport as WireTrialReport,
 } from "@aerodb/rpc/aerodb/agent/v1/link_service_pb.js";
@@ -24,7 +25,7 @@ type Outgoing = NonNullable<
 /** What an agent answers with. */
 export type Answer = Extract<
   ConnectRequest["message"],
-  { case: "audit" | "log" | "sweep" | "proof" | "trial" }
+  { case: "audit" | "log" | "sweep" | "proof" | "trial" | "relations" }
 >;
 
 /** How long each kind of answer may take. */
@@ -72,7 +73,7 @@ export class AgentQuestions {
     try {
       over.throwIfAborted();
       await this.#options.send(encodeQuestion(question, number));
-      const short = question.kind === "audit" || question.kind === "log";
+      const short = ["audit", "log", "relations"].includes(question.kind);
       const ms = short ? times.auditMs : times.sweepMs;
       const wait = { ms, expecting: `the ${question.kind} of host ${hostId}` };
       return decodeAnswer(hostId, await within(wait, promise)) as AnswerTo<Asked>;
@@ -136,6 +137,8 @@ function numberOf({ case: kind, value }: Answer): bigint {
       return value.proofId;
     case "trial":
       return value.trialId;
+    case "relations":
+      return value.relationsId;
   }
 }
 
@@ -143,6 +146,10 @@ function encodeQuestion(question: Question, number: bigint): Outgoing {
   switch (question.kind) {
     case "audit":
       return { case: "audit", value: { auditId: number } };
+    case "relations": {
+      const { tenantId, limit } = question;
+      return { case: "relations", value: { relationsId: number, tenantId, limit } };
+    }
     case "proof":
       return { case: "proof", value: { proofId: number, tenantId: question.tenantId } };
     case "trial": {
@@ -179,6 +186,8 @@ function decodeAnswer(hostId: HostId, answer: Answer): AnswerTo<Question> {
       return decodeProofReport(answer.value);
     case "trial":
       return decodeTrial(answer.value);
+    case "relations":
+      return decodeRelations(answer.value);
   }
 }
 
@@ -190,6 +199,15 @@ function decodeLog({ text, cursor, failure }: LogChunk): AnswerTo<Question> {
 function decodeTrial({ instanceIds, refusal, sqlState, line, failure }: WireTrialReport) {
   if (failure !== "") throw new Fault("UNAVAILABLE", failure);
   return { instanceIds, refusal, sqlState, line };
+}
+
+function decodeRelations({ relations, failure }: RelationReport) {
+  if (failure !== "") throw new Fault("UNAVAILABLE", failure);
+  return {
+    relations: relations.map(({ schema, name, kind, table, bytes }) => {
+      return { schema, name, kind, table, bytes: bytes.toString() };
+    }),
+  };
 }
 
 function decodeSweep(report: WireSweepReport): SweepReport {

@@ -39,6 +39,8 @@ export interface LinkTimes {
   readonly auditMs: number;
   readonly sweepMs: number;
   readonly helloMs: number;
+  /** How long the later of two agents of one host is refused when the first is gone. */
+  readonly conflictMs: number;
 }
 
 export const LINK_TIMES: LinkTimes = {
@@ -47,6 +49,7 @@ export const LINK_TIMES: LinkTimes = {
   auditMs: 10_000,
   sweepMs: 40_000,
   helloMs: 10_000,
+  conflictMs: 60_000,
 };
 
 const MOST_REPORTS_WAITING = 64;
@@ -78,6 +81,8 @@ export class AgentSession {
   #observedSequence = 0n;
   #usageSequence = 0n;
   #sampleSequence = 0n;
+  /** What this stream said last. */
+  #diskFull: boolean | undefined;
   #heardAtMs = monotonicMs();
   #heardToldAtMs = 0;
 
@@ -150,6 +155,7 @@ export class AgentSession {
       case "sweep":
       case "proof":
       case "trial":
+      case "relations":
         this.#questions.answered(message);
         break;
       case "fingerprint":
@@ -209,7 +215,10 @@ export class AgentSession {
   async #takeObserved(reports: readonly ObservedReport[]): Promise<void> {
     const { fleet, hostId } = this.#options;
     const report = decodeReports(reports);
-    await this.#persist(() => fleet.takeObserved(hostId, report));
+    const { diskFull } = report;
+    const news = diskFull === this.#diskFull ? { ...report, diskFull: undefined } : report;
+    await this.#persist(() => fleet.takeObserved(hostId, news));
+    this.#diskFull = diskFull;
     this.#observedSequence = reports.at(-1)?.sequence ?? this.#observedSequence;
     await this.#acknowledge();
   }

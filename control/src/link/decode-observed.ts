@@ -5,6 +5,7 @@ import {
   InstanceState,
   TenantState,
   type ObservedReport as WireReport,
+  type ServerEnd as WireServerEnd,
   type UsageEvent as WireUsageEvent,
 } from "@aerodb/rpc/aerodb/agent/v1/observed_pb.js";
 import { decodeTime } from "@aerodb/wire";
@@ -14,6 +15,7 @@ import type {
   ObservedInstance,
   ObservedReport,
   ObservedTenant,
+  ServerEnd,
   UsageEvent,
 } from "../app/fleet.ts";
 import { decodeFacts } from "./decode-fingerprint.ts";
@@ -27,6 +29,8 @@ const INSTANCE_STATE: Readonly<Record<InstanceState, ObservedInstance["state"] |
   [InstanceState.FAILED]: "failed",
   [InstanceState.ABSENT]: "absent",
 };
+
+const NO_TIME = new Date(Number.NaN);
 
 const TENANT_STATE: Readonly<Record<TenantState, ObservedTenant["state"] | undefined>> = {
   [TenantState.UNSPECIFIED]: undefined,
@@ -42,8 +46,9 @@ export function decodeReports(reports: readonly WireReport[]): ObservedReport {
   const tenants = new Map<string, ObservedTenant>();
   const proofs = reports.flatMap((report) => report.proofs.flatMap(decodeProof));
   for (const report of reports) {
-    for (const { $typeName: _, instanceId: id, state, ...seen } of report.instances) {
+    for (const { $typeName: _, instanceId: id, state, ...rest } of report.instances) {
       const known = INSTANCE_STATE[state];
+      const seen = { ...rest, lastEnd: rest.lastEnd && decodeEnd(rest.lastEnd) };
       if (known !== undefined) instances.set(id, { id, state: known, ...seen });
     }
     for (const { $typeName: _, tenantId: id, state, ...seen } of report.tenants) {
@@ -51,16 +56,22 @@ export function decodeReports(reports: readonly WireReport[]): ObservedReport {
       if (known !== undefined) tenants.set(id, { id, state: known, ...seen });
     }
   }
-  return { instances: [...instances.values()], tenants: [...tenants.values()], proofs };
+  const diskFull = reports.at(-1)?.diskFull;
+  return { instances: [...instances.values()], tenants: [...tenants.values()], proofs, diskFull };
+}
+
+function decodeEnd({ number, hung, reason }: WireServerEnd): ServerEnd {
+  return { number, hung, reason };
 }
 
 /** Readings that say when they were taken; others cannot be billed and are dropped. */
+/** A time that was left out is none: whoever judges the event refuses it. */
 export function decodeUsage(events: readonly WireUsageEvent[]): UsageEvent[] {
-  return events.flatMap(({ sequence, meter, tenantId, value, startedAt, endedAt }) => {
-    if (startedAt === undefined || endedAt === undefined) return [];
-    const span = { startedAt: decodeTime(startedAt), endedAt: decodeTime(endedAt) };
-    return [{ sequence, meter, tenantId, value, ...span }];
-  });
+  return events.map(({ sequence, meter, tenantId, value, startedAt, endedAt }) => ({
+    ...{ sequence, meter, tenantId, value },
+    startedAt: startedAt === undefined ? NO_TIME : decodeTime(startedAt),
+    endedAt: endedAt === undefined ? NO_TIME : decodeTime(endedAt),
+  }));
 }
 
 /** Throws INVALID_ARGUMENT when the agent says nothing of its host. */

@@ -45,6 +45,7 @@ function encodeInstance(instance: DesiredInstance): MessageInitShape<typeof Desi
     importance: instance.importance,
     settings: instance.settings,
     restartGeneration: instance.restartGeneration,
+    systemIdentifier: instance.systemIdentifier,
   };
 }
 
@@ -58,5 +59,6 @@ function encodeTenant(tenant: DesiredTenant): MessageInitShape<typeof DesiredTen
     connectionLimit: tenant.connectionLimit,
     extensions: [...tenant.extensions],
     suspended: tenant.suspended,
+    writesRefused: tenant.writesRefused,
   };
 }

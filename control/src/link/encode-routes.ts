@@ -29,6 +29,11 @@ export function encodeUsageAcknowledgement(usageSequence: bigint): EncodedRoutes
   return encode({ usageSequence });
 }
 
+/** The same of watched spans. */
+export function encodeWatchedAcknowledgement(watchedSequence: bigint): EncodedRoutes {
+  return encode({ watchedSequence });
+}
+
 function encode(message: MessageInitShape<typeof WatchRoutesResponseSchema>): EncodedRoutes {
   return Buffer.from(
     toBinary(WatchRoutesResponseSchema, create(WatchRoutesResponseSchema, message)),

@@ -4,10 +4,12 @@ import type { Watch } from "../app/changes.ts";
 import type {
   DesiredState,
   Fleet,
+  HostConflict,
   HostHello,
   ObservedReport,
   RouteTable,
   UsageEvent,
+  WatchedSpan,
 } from "../app/fleet.ts";
 import type { HostFacts } from "../app/host-facts.ts";
 import type { AskedElsewhere } from "../app/host-questions.ts";
@@ -29,7 +31,9 @@ export class FakeFleet implements Fleet {
   readonly observed: ObservedReport[] = [];
   readonly usage: UsageEvent[] = [];
   readonly samples: SentSample[] = [];
+  readonly watched: WatchedSpan[] = [];
   readonly disconnected: string[] = [];
+  readonly conflicts: HostConflict[] = [];
   policies: readonly WarmPolicy[] = [];
   readonly warm: (readonly WarmInstance[])[] = [];
   /** Ids of hosts and gateways that may not be here. */
@@ -63,6 +67,11 @@ export class FakeFleet implements Fleet {
     this.#tokens += 1;
     this.#current = `token-${this.#tokens}`;
     return { token: this.#current };
+  }
+
+  async hostConflicted(_: HostId, conflict: HostConflict): Promise<void> {
+    await this.#takeIn();
+    this.conflicts.push(conflict);
   }
 
   async requireStanding({ id }: ShownCertificate): Promise<void> {
@@ -159,6 +168,11 @@ export class FakeFleet implements Fleet {
   async takeUsage(_: HostId | GatewayId, events: readonly UsageEvent[]): Promise<void> {
     await this.#takeIn();
     this.usage.push(...events);
+  }
+
+  async takeWatched(_: GatewayId, spans: readonly WatchedSpan[]): Promise<void> {
+    await this.#takeIn();
+    this.watched.push(...spans);
   }
 
   async takeSamples(_: HostId, samples: readonly SentSample[]): Promise<void> {

@@ -1,10 +1,18 @@
 import { Fault, type GatewayId } from "@aerodb/model";
 import type { UsageEvent } from "@aerodb/rpc/aerodb/agent/v1/observed_pb.js";
-import type { WatchRoutesRequest } from "@aerodb/rpc/aerodb/edge/v1/route_service_pb.js";
+import type {
+  WatchedSpan,
+  WatchRoutesRequest,
+} from "@aerodb/rpc/aerodb/edge/v1/route_service_pb.js";
 import type { Logger } from "@aerodb/runtime";
 import type { Fleet } from "../app/fleet.ts";
 import { decodeUsage } from "./decode-observed.ts";
-import { type EncodedRoutes, encodeUsageAcknowledgement } from "./encode-routes.ts";
+import { decodeWatched } from "./decode-watched.ts";
+import {
+  type EncodedRoutes,
+  encodeUsageAcknowledgement,
+  encodeWatchedAcknowledgement,
+} from "./encode-routes.ts";
 import { Intake } from "./intake.ts";
 import type { LinkStream } from "./link-stream.ts";
 import { persist } from "./persist.ts";
@@ -12,6 +20,7 @@ import { persist } from "./persist.ts";
 export type GatewayStream = LinkStream<WatchRoutesRequest, EncodedRoutes>;
 
 const MOST_USAGE_WAITING = 64;
+const MOST_WATCHED_WAITING = 8;
 
 export interface GatewaySessionOptions {
   readonly gatewayId: GatewayId;
@@ -26,6 +35,7 @@ export interface GatewaySessionOptions {
 export class GatewaySession {
   readonly #options: GatewaySessionOptions;
   readonly #usage: Intake<readonly UsageEvent[]>;
+  readonly #watched: Intake<readonly WatchedSpan[]>;
   #sent: bigint | undefined;
   #follows = -1n;
 
@@ -35,6 +45,11 @@ export class GatewaySession {
       take: (events) => this.#takeUsage(events.flat()),
       failed: (error) => this.#fail(error),
       mostWaiting: MOST_USAGE_WAITING,
+    });
+    this.#watched = new Intake({
+      take: (spans) => this.#takeWatched(spans.flat()),
+      failed: (error) => this.#fail(error),
+      mostWaiting: MOST_WATCHED_WAITING,
     });
   }
 
@@ -68,8 +83,11 @@ export class GatewaySession {
       this.#follows = request.generation;
       this.#options.acknowledged();
     }
-    if (request.usage === undefined) return;
-    const room = this.#usage.offer(request.usage.events);
+    if (request.usage !== undefined) this.#holdBack(this.#usage.offer(request.usage.events));
+    if (request.watched.length > 0) this.#holdBack(this.#watched.offer(request.watched));
+  }
+
+  #holdBack(room: Promise<void> | undefined): void {
     if (room !== undefined) this.#options.stream.holdBack(room);
   }
 
@@ -83,6 +101,14 @@ export class GatewaySession {
     await persist(() => fleet.takeUsage(gatewayId, decoded), { signal: stream.signal, logger });
     const last = events.at(-1);
     if (last !== undefined) await stream.send(encodeUsageAcknowledgement(last.sequence));
+  }
+
+  async #takeWatched(spans: readonly WatchedSpan[]): Promise<void> {
+    const { fleet, gatewayId, stream, logger } = this.#options;
+    const decoded = decodeWatched(spans);
+    await persist(() => fleet.takeWatched(gatewayId, decoded), { signal: stream.signal, logger });
+    const last = spans.at(-1);
+    if (last !== undefined) await stream.send(encodeWatchedAcknowledgement(last.sequence));
   }
 
   #fail(error: unknown): void {

@@ -125,3 +125,17 @@ test("a host's certificate is refused", async () => {
   const gateway = await bench.dialGateway(HOST);
   expect((await gateway.ended)?.code).toBe(status.PERMISSION_DENIED);
 });
+
+test("what a gateway watched is acknowledged once it is taken in, and kept in its order", async () => {
+  const { gateway } = await connected();
+  bench.fleet.refusals = 1;
+  const [startedAt, endedAt] = [new Date(0), new Date(60_000)];
+  const times = { startedAt: encodeTime(startedAt), endedAt: encodeTime(endedAt) };
+  const unreached = [{ cause: "no_answer", tenantIds: ["ten_1"] }];
+  gateway.send({ watched: [{ sequence: 7n, ...times, unreached }, { sequence: 8n }] });
+  expect(await gateway.next()).toMatchObject({ generation: 0n, watchedSequence: 8n });
+  expect(bench.fleet.watched).toMatchObject([
+    { sequence: 7n, startedAt, endedAt, unreached, certificateEndsAt: undefined },
+    { sequence: 8n, startedAt: new Date(Number.NaN), unreached: [] },
+  ]);
+});

@@ -146,7 +146,7 @@ export class RouteLink implements RouteAcknowledgements {
         once: true,
       });
       this.#nudge();
-      if (request.usage !== undefined) session.take(request);
+      if (request.usage !== undefined || request.watched.length > 0) session.take(request);
       return session;
     } catch (error) {
       if (!(error instanceof Fault)) logger.error({ err: error }, "bug in a gateway's hello");

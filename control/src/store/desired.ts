@@ -19,6 +19,8 @@ export interface DesiredInstance {
   readonly settings: Readonly<Record<string, string>>;
   /** A server that was started for an older generation is to be restarted. */
   readonly restartGeneration: bigint;
+  /** Postgres's own of the data that the instance was seen with; 0: it was not seen yet. */
+  readonly systemIdentifier: bigint;
 }
 
 export interface DesiredTenant {
@@ -31,6 +33,8 @@ export interface DesiredTenant {
   readonly extensions: readonly string[];
   /** Whether its role may not log in. */
   readonly suspended: boolean;
+  /** Whether it may add to nothing that it stores. */
+  readonly writesRefused: boolean;
 }
 
 /** What every shared instance should have. */
@@ -52,8 +56,11 @@ export interface DesiredState {
 /** Generations come as text within JSON, where a number would lose its end. */
 type Spelled<Thing> = Omit<Thing, "generation"> & { readonly generation: string };
 
-interface SpelledInstance extends Omit<Spelled<DesiredInstance>, "restartGeneration"> {
+type BigOfInstance = "restartGeneration" | "systemIdentifier";
+
+interface SpelledInstance extends Omit<Spelled<DesiredInstance>, BigOfInstance> {
   readonly restartGeneration: string;
+  readonly systemIdentifier: string;
 }
 
 interface DesiredRow {
@@ -76,7 +83,8 @@ export async function readDesired(db: Db, hostId: HostId, after: bigint): Promis
                 'maxConnections', i.max_connections, 'memoryMiB', i.memory_mib,
                 'cpuMillis', i.cpu_millis, 'storageMiB', i.storage_mib,
                 'pidsLimit', i.pids_limit, 'importance', i.importance, 'settings', i.settings,
-                'restartGeneration', i.restart_generation::text) order by i.id), '[]')
+                'restartGeneration', i.restart_generation::text,
+                'systemIdentifier', coalesce(i.system_identifier, 0)::text) order by i.id), '[]')
          from instances i
         where i.host_id = ${hostId} and i.generation > ${after} and i.gone_at is null
       ) as instances,
@@ -85,7 +93,8 @@ export async function readDesired(db: Db, hostId: HostId, after: bigint): Promis
                 'presence', case t.status when 'deleting' then 'absent' else 'present' end,
                 'instanceId', t.instance_id, 'verifier', t.verifier,
                 'connectionLimit', t.connection_limit, 'extensions', t.extensions,
-                'suspended', t.suspend_reason is not null)
+                'suspended', t.suspend_reason is not null,
+                'writesRefused', t.writes_refused)
                 order by t.id), '[]')
          from instances i
          -- By instance, through its index: a change is found among any number of tenants.
@@ -107,6 +116,7 @@ export async function readDesired(db: Db, hostId: HostId, after: bigint): Promis
     instances: row.instances.map((instance) => ({
       ...spellOut(instance),
       restartGeneration: BigInt(instance.restartGeneration),
+      systemIdentifier: BigInt(instance.systemIdentifier),
     })),
     tenants: row.tenants.map(spellOut),
     sharedTableChanges: row.sharedTableChanges.map(spellOut),

@@ -23,11 +23,14 @@ export function listEvents(
     readonly subject: string;
     readonly kind: string;
     readonly actor: string;
+    /** Null lets all through. */
+    readonly since: Date | null;
+    readonly until: Date | null;
     readonly below: bigint | null;
     readonly limit: number;
   },
 ): Promise<Event[]> {
-  const { subject, kind, actor, below, limit } = query;
+  const { subject, kind, actor, since, until, below, limit } = query;
   return db.query<Event>(sql`
     select id, at, actor, kind, subject, before, after, request_id as "requestId"
       from events
@@ -35,6 +38,8 @@ export function listEvents(
        and (${kind} = '' or kind = ${kind}
             or right(${kind}, 1) = '.' and starts_with(kind, ${kind}))
        and (${actor} = '' or actor = ${actor})
+       and (${since}::timestamptz is null or at >= ${since})
+       and (${until}::timestamptz is null or at < ${until})
        and (${below}::bigint is null or id < ${below})
      order by id desc limit ${limit}`);
 }

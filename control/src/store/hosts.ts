@@ -98,6 +98,18 @@ export async function startHostSession(db: Db, session: HostSession): Promise<bo
   return started.length === 1;
 }
 
+/** Writes that two agents ran with the identity of a host. */
+export async function noteHostConflict(
+  db: Db,
+  hostId: HostId,
+  parties: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  await db.query(sql`
+    insert into events (actor, kind, subject, after)
+    select 'system', 'host.conflict', id, ${JSON.stringify(parties)}::jsonb
+      from hosts where id = ${hostId}`);
+}
+
 /** A clock that is further off is worth an event. */
 const CLOCK_TOLERANCE_MS = 5_000;
 

@@ -78,6 +78,6 @@ export async function takeObservedInstances(
 }
 
 /** Within JSON a number of 64 bits would lose its end. */
-function spellOut({ generation, systemIdentifier, ...seen }: ObservedInstance) {
+function spellOut({ generation, systemIdentifier, lastEnd: _, ...seen }: ObservedInstance) {
   return { ...seen, generation: String(generation), systemIdentifier: String(systemIdentifier) };
 }

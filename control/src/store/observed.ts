@@ -4,6 +4,15 @@ import type { IsolationProof } from "./isolation-proofs.ts";
 export type InstanceState = "starting" | "running" | "stopped" | "failed" | "absent";
 export type TenantState = "ready" | "suspended" | "failed" | "absent";
 
+/** A server ended, or had to be ended, though nobody had ordered it. */
+export interface ServerEnd {
+  /** Grows, and never repeats on a host. */
+  readonly number: bigint;
+  /** Whether it answered nobody and was ended for that. */
+  readonly hung: boolean;
+  readonly reason: string;
+}
+
 export interface ObservedInstance {
   readonly id: string;
   /** Generation of the desired state that this answers. */
@@ -19,6 +28,8 @@ export interface ObservedInstance {
   readonly walls: readonly string[];
   /** Number of the newest that it has; 0 when it has none or that is not known. */
   readonly sharedTableChanges: number;
+  /** The last that its host knows of; none when left out. */
+  readonly lastEnd?: ServerEnd | undefined;
 }
 
 export interface ObservedTenant {
@@ -32,6 +43,8 @@ export interface ObservedTenant {
 export interface ObservedReport {
   readonly instances: readonly ObservedInstance[];
   readonly tenants: readonly ObservedTenant[];
+  /** Whether the host takes no writes because of its disk; left out when that is no news. */
+  readonly diskFull?: boolean | undefined;
   /** What was found of tenants' isolation; none when left out. */
   readonly proofs?: readonly IsolationProof[];
 }

@@ -23,7 +23,9 @@ export async function listPlans(db: Db): Promise<Plan[]> {
            connection_limit as "connectionLimit", memory_mib as "memoryMiB",
            cpu_millis as "cpuMillis", storage_mib as "storageMiB", pids_limit as "pidsLimit",
            importance, required_capabilities as "requiredCapabilities",
-           base_price_micro_usd as "basePriceMicroUsd"
+           (select base_price_micro_usd from plan_prices
+             where plan = name and active_from <= now()
+             order by active_from desc limit 1) as "basePriceMicroUsd"
       from plans order by sort_order`);
   return rows.map((row) => ({
     ...row,

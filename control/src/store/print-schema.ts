@@ -22,11 +22,17 @@ async function printSchema(db: Db): Promise<string> {
       from pg_proc p
      where p.pronamespace = 'public'::regnamespace
      order by p.proname`);
+  // A partition is like its whole, and which ones there are may depend on the day.
   const tables = await db.query<{ name: string }>(sql`
     select relname as name from pg_class
-     where relnamespace = 'public'::regnamespace and relkind = 'r' order by relname`);
+     where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and not relispartition
+     order by relname`);
   const texts: string[] = [];
   for (const { name } of tables) texts.push(await describeTable(db, name));
+  const views = await db.query<Part>(sql`
+    select format(E'\ncreate view %I as\n%s', viewname, definition) as text
+      from pg_views where schemaname = 'public' order by viewname`);
+  texts.push(...views.map(({ text }) => text));
   const rows = await db.query<Part>(sql`
     select '--   ' || to_json(p)::text as text from plans p order by sort_order`);
   const plans = ["-- plans holds from the start:", ...rows.map(({ text }) => text)].join("\n");
@@ -63,13 +69,15 @@ async function describeTable(db: Db, name: string): Promise<string> {
       select 2, tgname, pg_get_triggerdef(oid) || ';'
         from pg_trigger where tgrelid = ${name}::regclass and not tgisinternal
     ) other order by kind, name`);
-  const [about] = await db.query<{ text: string | null }>(sql`
-    select obj_description(${name}::regclass, 'pg_class') as text`);
+  const [about] = await db.query<{ text: string | null; partitions: string | null }>(sql`
+    select obj_description(${name}::regclass, 'pg_class') as text,
+           pg_get_partkeydef(${name}::regclass) as partitions`);
+  const end = about?.partitions ? `) partition by ${about.partitions};` : ");";
   const lines = [...columns, ...constraints].map(({ text }) => text);
   return [
     "",
     ...(about?.text ? [`-- ${about.text}`] : []),
-    `create table ${name} (\n${lines.join(",\n")}\n);`,
+    `create table ${name} (\n${lines.join(",\n")}\n${end}`,
     ...others.map(({ text }) => text.replaceAll("public.", "")),
   ].join("\n");
 }

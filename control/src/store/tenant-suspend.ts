@@ -12,6 +12,11 @@ export interface ServiceChange {
   readonly principal: string;
   readonly eventRequestId: string;
   readonly operationMs: number;
+  /**
+   * Whether a quota asks for it, and nobody by hand: then only who is served is suspended, and only
+   * who was suspended in this way gets its service back.
+   */
+  readonly byQuota: boolean;
 }
 
 /**
@@ -28,16 +33,17 @@ export async function startSuspension(
       update platform set generation = generation + 1
        where exists (select from tenants
                       where id = ${change.tenantId} and suspend_reason is null
-                        and status in ('active', 'suspended'))
+                        and (status = 'active'
+                             or status = 'suspended' and not ${change.byQuota}::boolean))
       returning generation
     ), tenant as (
       update tenants t
          set status = 'suspended', suspend_reason = ${change.reason}, status_reason = '',
-             generation = bump.generation, route_generation = bump.generation,
-             updated_at = now()
+             suspended_by_quota = ${change.byQuota}::boolean, generation = bump.generation,
+             route_generation = bump.generation, updated_at = now()
         from bump
        where t.id = ${change.tenantId} and t.suspend_reason is null
-         and t.status in ('active', 'suspended')
+         and (t.status = 'active' or t.status = 'suspended' and not ${change.byQuota}::boolean)
       returning t.id, t.instance_id, t.generation
     ), closed as (
       update operations o
@@ -67,17 +73,24 @@ export async function startSuspension(
   return started.length === 1;
 }
 
-/** Gives a suspended tenant another reason; the same one again changes nothing. */
+/**
+ * Gives a suspended tenant another reason, which is no quota's then; the same one again changes
+ * nothing.
+ */
 export async function changeSuspendReason(
   db: Db,
-  change: Omit<ServiceChange, "operationId" | "operationMs"> & { readonly reason: string },
+  change: Omit<ServiceChange, "operationId" | "operationMs" | "byQuota"> & {
+    readonly reason: string;
+  },
 ): Promise<void> {
   await db.query(sql`
     with earlier as (
       select id, suspend_reason from tenants
-       where id = ${change.tenantId} and suspend_reason <> ${change.reason} for update
+       where id = ${change.tenantId}
+         and (suspend_reason <> ${change.reason} or suspended_by_quota) for update
     ), tenant as (
-      update tenants t set suspend_reason = ${change.reason}, updated_at = now()
+      update tenants t
+         set suspend_reason = ${change.reason}, suspended_by_quota = false, updated_at = now()
         from earlier where t.id = earlier.id
     )
     insert into events (actor, kind, subject, before, after, request_id)
@@ -97,15 +110,17 @@ export async function startReinstatement(db: Db, change: ServiceChange): Promise
     with bump as (
       update platform set generation = generation + 1
        where exists (select from tenants
-                      where id = ${change.tenantId} and suspend_reason is not null)
+                      where id = ${change.tenantId} and suspend_reason is not null
+                        and (suspended_by_quota or not ${change.byQuota}::boolean))
       returning generation
     ), earlier as (
       select t.id, t.suspend_reason from bump, tenants t
-       where t.id = ${change.tenantId} and t.suspend_reason is not null for update of t
+       where t.id = ${change.tenantId} and t.suspend_reason is not null
+         and (t.suspended_by_quota or not ${change.byQuota}::boolean) for update of t
     ), tenant as (
       update tenants t
-         set suspend_reason = null, status_reason = '', generation = bump.generation,
-             updated_at = now()
+         set suspend_reason = null, status_reason = '', suspended_by_quota = false,
+             reinstated_at = now(), generation = bump.generation, updated_at = now()
         from bump, earlier
        where t.id = earlier.id
       returning t.id, t.instance_id, t.generation

@@ -37,6 +37,17 @@ export class Refused extends Error {
   }
 }
 
+const VIOLATION: ServerReport = {
+  severity: "FATAL",
+  sqlState: "08P01",
+  message: "invalid message on the pooled port",
+};
+
+/** What a client is told whose message could not be taken. */
+export function reportOf(error: unknown): ServerReport {
+  return error instanceof Refused ? error.report : VIOLATION;
+}
+
 /** Throws, in the words of Postgres, for what is no type of a message. */
 export function requireKnown(type: number): void {
   if (KNOWN[type] !== 1) throw new Refused("08P01", `invalid frontend message type ${type}`);
@@ -86,11 +97,10 @@ function withoutComments(text: string): string {
   return without === text ? text : withoutComments(without);
 }
 
-/** The name at a place. Throws for one that is too long, or has no end. */
-export function requireName(message: Buffer, at: number) {
+/** The name at a place; undefined where it has no end. Throws for one that is too long. */
+export function nameAt(message: Buffer, at: number) {
   const found = textAt(message, at);
   if ((found?.end ?? message.length) - at > NAME_BYTES) throw nameTooLong();
-  if (found === undefined) throw new Error("a name without an end");
   return found;
 }
 

@@ -7,6 +7,7 @@ import type { SessionSettings } from "@aerodb/postgres";
 import {
   CLIENT,
   CLOSE_NOTHING,
+  encodeCloseStatement,
   encodeDescribeStatement,
   encodeParse,
   encodeQuery,
@@ -14,12 +15,13 @@ import {
   PARSE_NOTHING,
   STATEMENT,
 } from "../wire/messages.ts";
-import { deallocatedIn, requireName } from "./client-messages.ts";
+import { deallocatedIn, nameAt } from "./client-messages.ts";
 import { putBackBy, type Reading, readingOf } from "./client-settings.ts";
 import { effectsOf } from "./effects.ts";
 import type { PooledServer } from "./pooled-server.ts";
 import type { Statement, Statements } from "./statements.ts";
 
+const CLOSE_UNNAMED = encodeCloseStatement("");
 /** A statement without anything in it, and without types of parameters. */
 const EMPTY_BODY = Buffer.alloc(3);
 
@@ -72,7 +74,8 @@ export class ClientStatements {
 
   /**
    * Passes a message on, as the server understands it. Returns how many of its first bytes do not
-   * go on as they came.
+   * go on as they came. One of which a name has no end goes on as it is: the server refuses it, and
+   * its session goes on.
    */
   pass(server: PooledServer, type: number, length: number, start: Buffer): number {
     switch (type) {
@@ -98,6 +101,7 @@ export class ClientStatements {
   #query(server: PooledServer, length: number, start: Buffer): number {
     const text = start.length === length ? deallocatedIn(start, HEAD_BYTES) : undefined;
     const statement = text === undefined ? undefined : this.#byName.get(text);
+    this.#unnamed = undefined;
     if (text === undefined || statement === undefined) {
       server.query();
       this.#note(server, start.subarray(HEAD_BYTES), length - HEAD_BYTES);
@@ -110,7 +114,8 @@ export class ClientStatements {
   }
 
   #parse(server: PooledServer, message: Buffer): number {
-    const name = requireName(message, HEAD_BYTES);
+    const name = nameAt(message, HEAD_BYTES);
+    if (name === undefined) return 0;
     if (name.text === "") return this.#parseUnnamed(server, message, name.end);
     const body = message.subarray(name.end);
     if (this.#byName.has(name.text)) {
@@ -141,14 +146,20 @@ export class ClientStatements {
     } else {
       this.#unnamed = Buffer.from(message);
     }
-    server.unnamed = this.#unnamed;
-    server.awaitParse(true);
+    const parsed = this.#unnamed;
+    server.unnamed = parsed;
+    server.awaitParse(true, () => {
+      if (server.unnamed === parsed) server.unnamed = undefined;
+      // Better none than one that came before.
+      if (this.#unnamed === parsed) this.#unnamed = undefined;
+    });
     return statement === undefined ? 0 : message.length;
   }
 
   #bind(server: PooledServer, length: number, start: Buffer): number {
-    const portal = requireName(start, HEAD_BYTES);
-    const asked = requireName(start, portal.end);
+    const portal = nameAt(start, HEAD_BYTES);
+    const asked = portal && nameAt(start, portal.end);
+    if (portal === undefined || asked === undefined) return 0;
     if (asked.text === "") {
       const unnamed = this.#unnamed;
       if (unnamed !== undefined) {
@@ -171,26 +182,28 @@ export class ClientStatements {
 
   #describe(server: PooledServer, message: Buffer): number {
     if (message[HEAD_BYTES] !== STATEMENT) return 0;
-    const { text } = requireName(message, HEAD_BYTES + 1);
-    if (text === "") {
+    const name = nameAt(message, HEAD_BYTES + 1);
+    if (name === undefined) return 0;
+    if (name.text === "") {
       this.#needUnnamed(server);
       return 0;
     }
-    server.stream.write(encodeDescribeStatement(this.#onServer(server, text)));
+    server.stream.write(encodeDescribeStatement(this.#onServer(server, name.text)));
     return message.length;
   }
 
   /** Servers keep what others may have prepared as well; the client is answered all the same. */
   #close(server: PooledServer, message: Buffer): number {
-    server.awaitClose(true);
-    if (message[HEAD_BYTES] !== STATEMENT) return 0;
-    const { text } = requireName(message, HEAD_BYTES + 1);
-    if (text === "") {
-      this.#unnamed = undefined;
+    const isOfStatement = message[HEAD_BYTES] === STATEMENT;
+    const name = isOfStatement ? nameAt(message, HEAD_BYTES + 1) : undefined;
+    if (name === undefined || name.text === "") {
+      if (name !== undefined) this.#unnamed = undefined;
+      server.awaitClose(true);
       return 0;
     }
-    const statement = this.#byName.get(text);
-    if (statement !== undefined) this.#drop(text, statement);
+    const statement = this.#byName.get(name.text);
+    if (statement !== undefined) this.#drop(name.text, statement);
+    server.awaitClose(true, () => this.#keep(name.text, statement));
     server.stream.write(CLOSE_NOTHING);
     return message.length;
   }
@@ -225,11 +238,26 @@ export class ClientStatements {
     return reading.key !== this.#reading.key;
   }
 
+  /** Has the server know what the client has without a name, and nothing where it has nothing. */
   #needUnnamed(server: PooledServer): void {
-    if (this.#unnamed === undefined || server.unnamed === this.#unnamed) return;
-    server.unnamed = this.#unnamed;
-    server.awaitParse(false);
-    server.stream.write(this.#unnamed);
+    const unnamed = this.#unnamed;
+    if (unnamed === undefined) {
+      // What others have parsed is not for it.
+      server.awaitClose(false);
+      server.stream.write(CLOSE_UNNAMED);
+    } else if (server.unnamed !== unnamed) {
+      server.awaitParse(false, () => {
+        if (server.unnamed === unnamed) server.unnamed = undefined;
+      });
+      server.stream.write(unnamed);
+    }
+    server.unnamed = unnamed;
+  }
+
+  /** It was not closed after all. */
+  #keep(name: string, statement: Statement | undefined): void {
+    if (statement === undefined || this.#byName.has(name)) return;
+    this.#byName.set(name, this.#shared.take(statement.body, statement.reading));
   }
 
   #drop(name: string, statement: Statement): void {

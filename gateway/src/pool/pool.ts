@@ -13,7 +13,8 @@ import type { Route } from "@aerodb/rpc/aerodb/edge/v1/route_service_pb.js";
 import { after, type Logger, monotonicMs } from "@aerodb/runtime";
 import type { Parking } from "../parking.ts";
 import type { Traffic } from "../traffic.ts";
-import type { Instances } from "../wire/instances.ts";
+import type { Reach } from "../watch/reach.ts";
+import { type Instances, sentenceFor } from "../wire/instances.ts";
 import { logIn, type ReadyServer, type ServerLogin } from "../wire/server-login.ts";
 import type { Holder } from "./holder.ts";
 import { PooledServer } from "./pooled-server.ts";
@@ -23,6 +24,7 @@ export interface PoolSettings {
   readonly instances: Instances;
   readonly parking: Parking;
   readonly traffic: Traffic;
+  readonly reach: Pick<Reach, "loggedIn">;
   readonly logger: Logger;
   /** How many servers a tenant may have at most, and never more than half of its connections. */
   readonly poolSize: number;
@@ -35,6 +37,8 @@ export interface Waiting extends Holder {
   readonly settingsKey: string;
   granted(server: PooledServer): void;
   denied(report: ServerReport): void;
+  /** The server that is opened for it has to be woken. */
+  wakes?(): void;
 }
 
 /** How many of the free ones are looked at for one that has the client's settings. */
@@ -203,13 +207,16 @@ export class Pool {
     if (this.closed || this.parked) return;
     if (this.size >= this.#most || this.#opening >= this.#waiting.size) return;
     this.#opening += 1;
-    void this.#openOne().finally(() => {
+    void this.#openOne().then((lost) => {
       this.#opening -= 1;
+      // One client was told of that. The others still wait, and perhaps nobody else comes.
+      if (lost) this.#open();
     });
   }
 
-  async #openOne(): Promise<void> {
-    const { instances, logger } = this.#settings;
+  /** Returns whether the server ended while it was opened. Never rejects. */
+  async #openOne(): Promise<boolean> {
+    const { instances, reach, logger } = this.#settings;
     const { role, instanceId } = this.#route;
     const { signal } = this.#ending;
     try {
@@ -222,19 +229,23 @@ export class Pool {
           },
           waits: () => {
             this.#settings.traffic.of(this.#route.tenantId).wakeWaits += 1;
+            for (const client of this.#waiting.keys()) client.wakes?.();
           },
         },
         signal,
       );
       const login = await logIn(connection, this.keys, signal);
-      if (login.kind === "ready") return this.#add(login.server);
+      if (!this.parked) reach.loggedIn(this.#route, login);
       // On its way in as the instance was parked: whoever waits goes on waiting.
-      if (!this.parked) this.#notOpened(login);
+      if (login.kind === "ready") this.#add(login.server);
+      else if (!this.parked) this.#notOpened(login);
+      return login.kind === "lost";
     } catch (error) {
-      if (signal.aborted) return;
+      if (signal.aborted) return false;
       if (!(error instanceof Fault))
         logger.error({ err: error }, "bug while a pool opened a server");
       this.#deny(fatal("57P03", messageOf(error)), this.#waiting.size);
+      return false;
     }
   }
 
@@ -292,14 +303,21 @@ export class Pool {
       if (this.parked) return;
       const over = monotonicMs() - poolWaitMs;
       const late = [...this.#waiting.values()].filter((since) => since <= over).length;
-      const seconds = Math.round(poolWaitMs / 100) / 10;
-      const message =
-        `no server connection of the pool became free within ${seconds} s: ` +
-        "use fewer connections or shorter transactions";
-      this.#deny(fatal("53300", message), late);
+      // Where there is none at all, it is not that others have them.
+      const isUp = this.#servers.size > 0;
+      if (isUp) this.#settings.traffic.of(this.#route.tenantId).poolTimeouts += late;
+      this.#deny(isUp ? noneFree(poolWaitMs) : fatal("57P03", sentenceFor()), late);
       this.#watchWaiting();
     });
   }
+}
+
+function noneFree(poolWaitMs: number): ServerReport {
+  const seconds = Math.round(poolWaitMs / 100) / 10;
+  const message =
+    `no server connection of the pool became free within ${seconds} s: ` +
+    "use fewer connections or shorter transactions";
+  return fatal("53300", message);
 }
 
 function fatal(sqlState: string, message: string): ServerReport {

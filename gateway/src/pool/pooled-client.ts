@@ -18,7 +18,7 @@ import {
   stateOf,
 } from "../wire/relay.ts";
 import { UnnamedPortal } from "../wire/unnamed-portal.ts";
-import { bytesNeeded, LOOKS_AT, MAY_CHANGE, Refused } from "./client-messages.ts";
+import { bytesNeeded, LOOKS_AT, MAY_CHANGE, reportOf } from "./client-messages.ts";
 import { isReadUnder, keyOf, reportsOf } from "./client-settings.ts";
 import { ClientStatements } from "./client-statements.ts";
 import { ANY_EFFECTS } from "./effects.ts";
@@ -33,12 +33,6 @@ const CANCELLED: ServerReport = {
   sqlState: "57014",
   message: "canceling statement due to user request: it waited for a server of the pool",
 };
-const PROTOCOL_VIOLATION: ServerReport = {
-  severity: "FATAL",
-  sqlState: "08P01",
-  message: "invalid message on the pooled port",
-};
-
 /** What Postgres gathers before it writes, and would find then that nobody hears it. */
 const MOST_LOST_BYTES = 8_192;
 
@@ -108,6 +102,10 @@ export class PooledClient implements Relay, Waiting, FrameReader {
 
   get resting(): boolean {
     return this.#server === undefined && this.idle;
+  }
+
+  get keepsServer(): boolean {
+    return this.#server?.awaitsHolder === true && !this.#leaving && !this.#asksNoMore;
   }
 
   /** The server that works for it at the moment. */
@@ -224,7 +222,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
     if (this.#leaving) return length;
     const instead = this.#portal.insteadOf(type, start);
     if (instead !== undefined) {
-      server.extend();
+      server.extend(type);
       server.stream.write(instead);
       return length;
     }
@@ -248,7 +246,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
       case CLIENT.bind:
       case CLIENT.describe:
       case CLIENT.close:
-        server.extend();
+        server.extend(type);
     }
     return this.#statements.pass(server, type, length, start);
   }
@@ -280,7 +278,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
       }
       asks = this.#unheard.asks;
     } catch (error) {
-      this.#fail(violation(error));
+      this.#fail(reportOf(error));
     }
     if (!asks) return;
     if (this.#unheard.saysGoodbye) {
@@ -311,7 +309,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
     try {
       this.#frames.push(chunk);
     } catch (error) {
-      this.#fail(violation(error));
+      this.#fail(reportOf(error));
     }
     server.stream.uncork();
     if (this.#server !== server) return;
@@ -385,10 +383,6 @@ export class PooledClient implements Relay, Waiting, FrameReader {
     // Nobody is slow any more.
     else server.stream.resume();
   }
-}
-
-function violation(error: unknown): ServerReport {
-  return error instanceof Refused ? error.report : PROTOCOL_VIOLATION;
 }
 
 /** Lets one side wait until the other has drained. What is on its way comes all the same. */

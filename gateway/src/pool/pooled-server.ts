@@ -12,8 +12,9 @@ import {
   ROLLBACK,
   type SessionSettings,
 } from "@aerodb/postgres";
-import { type FrameReader, Frames, onlyTypes } from "../wire/frames.ts";
+import { type FrameReader, Frames } from "../wire/frames.ts";
 import {
+  CLIENT,
   CLOSE_NOTHING,
   encodeCloseStatement,
   encodeParameterStatus,
@@ -22,6 +23,7 @@ import {
   HEAD_BYTES,
   PARSE_NOTHING,
   SERVER,
+  STATUS,
   SYNC,
   TERMINATE,
   textAt,
@@ -37,24 +39,19 @@ import {
 } from "./client-settings.ts";
 import type { Effects } from "./effects.ts";
 import type { Holder } from "./holder.ts";
-import { hides, type Instead, type Segment, segmentOf } from "./segment.ts";
+import {
+  hides,
+  type Instead,
+  isDone,
+  noteAnswered,
+  noteAsked,
+  type Segment,
+  segmentOf,
+} from "./segment.ts";
+import { bytesNeeded, LOOKS_AT, LOOKS_AT_ALL, NOTHING, READY } from "./server-messages.ts";
 import { ServerStatements } from "./server-statements.ts";
 import { BELIED, CHANGES_SESSION, CHANGES_STATEMENTS, DROPS_STATEMENTS } from "./server-tags.ts";
 import type { Statement } from "./statements.ts";
-
-const READY_BYTES = 6;
-const TAG_BYTES = 64;
-const STATUS_BYTES = 4_096;
-const IDLE = 0x49;
-const FAILED = 0x45;
-const ERROR_BYTES = 1_024;
-
-const LOOKS_AT = onlyTypes(Object.values(SERVER));
-/** What is for the pool alone is dropped, whatever it is. */
-const LOOKS_AT_ALL = onlyTypes(Array.from({ length: 256 }, (_, type) => type));
-
-const NOTHING = onlyTypes([]);
-const READY = onlyTypes([SERVER.ready]);
 
 export class PooledServer implements FrameReader {
   readonly stream: Duplex;
@@ -64,7 +61,7 @@ export class PooledServer implements FrameReader {
   idleSinceMs = 0;
   /** Of the settings that it has. */
   settingsKey = "";
-  /** The Parse without a name that was sent last, whole. */
+  /** The Parse without a name that it knows, whole; undefined: nobody knows what it has. */
   unnamed: Buffer | undefined;
   /** Cancels that are on their way: whoever comes next must not be hit. */
   cancels = 0;
@@ -77,7 +74,7 @@ export class PooledServer implements FrameReader {
   /** All that it has reported. */
   readonly #reported = new Map<string, string>();
   #open: Segment | undefined;
-  #status = IDLE;
+  #status: number = STATUS.idle;
   #sawReady = false;
   #failure: Buffer | undefined;
   /** Whether something of a client's would stay. */
@@ -120,12 +117,17 @@ export class PooledServer implements FrameReader {
 
   /** Whether all that was asked is answered and no transaction is open. */
   get resting(): boolean {
-    return this.#status === IDLE && this.answered;
+    return this.#status === STATUS.idle && this.answered;
   }
 
   /** Whether all that was asked is answered. */
   get answered(): boolean {
     return this.#segments.length === 0 && this.#open === undefined;
+  }
+
+  /** Whether it has nothing to do until its holder says more. */
+  get awaitsHolder(): boolean {
+    return this.#segments.length === 0 && (this.#open === undefined || isDone(this.#open));
   }
 
   /** Whether it has something to answer, whatever else comes. */
@@ -143,7 +145,7 @@ export class PooledServer implements FrameReader {
   /** Whether what is asked now begins with the message that is looked at. */
   get isAskedFirst(): boolean {
     const begins = this.#open === undefined || this.#open.messages <= 1;
-    return begins && this.#segments.length === 0 && this.#status !== FAILED;
+    return begins && this.#segments.length === 0 && this.#status !== STATUS.failed;
   }
 
   knows(name: string): boolean {
@@ -164,7 +166,7 @@ export class PooledServer implements FrameReader {
     this.holder = undefined;
     this.stream.resume();
     if (!this.answered) return false;
-    if (this.#status !== IDLE) this.#silently(ROLLBACK);
+    if (this.#status !== STATUS.idle) this.#silently(ROLLBACK);
     const forgets = this.#statements.leave();
     if (forgets !== undefined) this.#silently(forgets);
     if (this.#dirty) {
@@ -202,16 +204,18 @@ export class PooledServer implements FrameReader {
     const segment = segmentOf("query");
     if (instead !== undefined) segment.instead = instead;
     this.#segments.push(segment);
+    this.unnamed = undefined;
   }
 
   /** A message of the extended protocol. */
-  extend(): void {
+  extend(type: number): void {
     this.#open ??= segmentOf("extended");
     this.#open.messages += 1;
+    noteAsked(this.#open, type);
   }
 
   sync(): void {
-    this.extend();
+    this.extend(CLIENT.sync);
     if (this.#open !== undefined) this.#segments.push(this.#open);
     this.#open = undefined;
   }
@@ -220,8 +224,8 @@ export class PooledServer implements FrameReader {
   awaitParse(visible: boolean, failed: () => void = () => undefined): void {
     this.#open?.parses.push({ visible, failed });
   }
-  awaitClose(visible: boolean): void {
-    this.#open?.closes.push(visible);
+  awaitClose(visible: boolean, skipped: () => void = () => undefined): void {
+    this.#open?.closes.push({ visible, skipped });
   }
 
   /** Has the server know a statement, and the client answered if it asked for it. */
@@ -233,14 +237,14 @@ export class PooledServer implements FrameReader {
     if (this.#statements.use(name)) {
       if (!visible) return;
       this.awaitClose(false);
-      this.awaitParse(true);
+      this.awaitParse(true, failed);
       this.stream.write(CLOSE_NOTHING);
       this.stream.write(PARSE_NOTHING);
       return;
     }
     const oldest = this.#statements.add(name);
     if (oldest !== undefined) {
-      this.awaitClose(false);
+      this.awaitClose(false, () => this.#statements.keep(oldest));
       this.stream.write(encodeCloseStatement(oldest));
     }
     this.awaitParse(visible, () => {
@@ -254,14 +258,15 @@ export class PooledServer implements FrameReader {
   prepareAsRead(statements: readonly Statement[]): void {
     for (const reading of new Set(statements.map((each) => each.reading))) {
       const alike = statements.filter((each) => each.reading === reading);
-      const [first, last] = asideFrom(this.#status !== IDLE);
+      const [first, last] = asideFrom(this.#status !== STATUS.idle);
       this.#silently(`${first}; ${readLocally(reading)} savepoint aerodb_one`);
       for (const { name, body } of alike) {
         const segment = { ...segmentOf("extended", true), mayFail: true };
         const failed = () => this.#statements.delete(name);
         const oldest = this.#statements.add(name, false);
         if (oldest !== undefined) {
-          segment.closes.push(false);
+          const skipped = () => this.#statements.keep(oldest);
+          segment.closes.push({ visible: false, skipped });
           this.stream.write(encodeCloseStatement(oldest));
         }
         segment.parses.push({ visible: false, failed });
@@ -274,29 +279,19 @@ export class PooledServer implements FrameReader {
   }
 
   needs(type: number, length: number): number {
-    switch (type) {
-      case SERVER.ready:
-        return READY_BYTES;
-      case SERVER.commandComplete:
-        return Math.min(length, TAG_BYTES);
-      case SERVER.parameterStatus:
-        return Math.min(length, STATUS_BYTES);
-      case SERVER.error:
-        return Math.min(length, ERROR_BYTES);
-      default:
-        return HEAD_BYTES;
-    }
+    return bytesNeeded(type, length);
   }
 
   frame(type: number, length: number, start: Buffer): number {
     const segment = this.#answering;
     let passes = segment?.silent !== true;
+    if (segment !== undefined) noteAnswered(segment, type);
     switch (type) {
       case SERVER.parseComplete:
         passes = segment?.parses.shift()?.visible ?? true;
         break;
       case SERVER.closeComplete:
-        passes = segment?.closes.shift() ?? true;
+        passes = segment?.closes.shift()?.visible ?? true;
         break;
       case SERVER.commandComplete:
         if (hides(segment)) passes = false;
@@ -315,7 +310,7 @@ export class PooledServer implements FrameReader {
         this.#failure = Buffer.from(start);
         break;
       case SERVER.ready:
-        this.#noteReady(start[HEAD_BYTES] ?? IDLE, passes);
+        this.#noteReady(start[HEAD_BYTES] ?? STATUS.idle, passes);
         break;
     }
     return passes ? 0 : length;
@@ -341,6 +336,7 @@ export class PooledServer implements FrameReader {
 
   #silently(sql: string): void {
     this.#segments.push(segmentOf("query", true));
+    this.unnamed = undefined;
     this.stream.write(encodeQuery(sql));
   }
 
@@ -350,13 +346,15 @@ export class PooledServer implements FrameReader {
       this.holder?.putBack(puts.settings);
       this.#silently(applySettings(puts.settings, puts.local ? "transaction" : "session"));
     }
-    const answered = { failed: this.#failure !== undefined, outside: status === IDLE };
+    const answered = { failed: this.#failure !== undefined, outside: status === STATUS.idle };
     if (passes) this.holder?.answered(answered);
     if (!this.stream.destroyed) this.#failure = undefined;
     this.#status = status;
     this.#sawReady = true;
     // What was not answered by now comes after an error, and never will be.
-    for (const { failed } of this.#segments.shift()?.parses ?? []) failed();
+    const { parses = [], closes = [] } = this.#segments.shift() ?? {};
+    for (const { failed } of parses) failed();
+    for (const { skipped } of closes) skipped();
   }
 
   #noteTag(tag: string, segment: Segment | undefined): void {

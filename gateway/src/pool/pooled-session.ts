@@ -52,8 +52,9 @@ async function open(
   pool.clients += 1;
   let client: PooledClient | undefined;
   try {
-    const greeting = await greet(pool, ask.settings, signal);
+    const greeting = await greet(pool, ask.settings, session, signal);
     if (!Buffer.isBuffer(greeting)) {
+      counters.connectionsRefused += 1;
       refuse(entry, greeting);
       return undefined;
     }
@@ -90,12 +91,13 @@ function targetOf(pool: Pool, server: PooledServer | undefined) {
 async function greet(
   pool: Pool,
   settings: SessionSettings,
+  session: TenantSession,
   signal: AbortSignal,
 ): Promise<Buffer | ServerReport> {
   const key = keyOf(settings);
   const known = pool.greetings.get(key);
   if (known !== undefined) return known;
-  const greeting = await new Greeting(pool, settings, key).asked(signal);
+  const greeting = await new Greeting(pool, settings, session).asked(signal);
   if (!Buffer.isBuffer(greeting)) return greeting;
   const [oldest] = pool.greetings.size < MOST_GREETINGS ? [] : pool.greetings.keys();
   if (oldest !== undefined) pool.greetings.delete(oldest);
@@ -118,13 +120,15 @@ class Greeting implements Waiting {
   readonly settingsKey: string;
   readonly #pool: Pool;
   readonly #settings: SessionSettings;
+  readonly #session: TenantSession;
   readonly #heard = Promise.withResolvers<Buffer | ServerReport>();
   #server: PooledServer | undefined;
 
-  constructor(pool: Pool, settings: SessionSettings, key: string) {
+  constructor(pool: Pool, settings: SessionSettings, session: TenantSession) {
     this.#pool = pool;
     this.#settings = settings;
-    this.settingsKey = key;
+    this.#session = session;
+    this.settingsKey = keyOf(settings);
   }
 
   async asked(signal: AbortSignal): Promise<Buffer | ServerReport> {
@@ -153,6 +157,10 @@ class Greeting implements Waiting {
     this.#server = undefined;
     this.#heard.resolve(server.greeting);
     server.leave();
+  }
+
+  wakes(): void {
+    this.#session.woke = true;
   }
 
   denied(report: ServerReport): void {

@@ -70,9 +70,9 @@ test.each([
     [UNNAMED.execute(0), SYNC, encodeQuery("select 2")],
   ],
 ])("%s that waits for a server can be cancelled", async (_what, asked, then) => {
+  const { socket, key } = await loggedInWithKey();
   const holder = await login();
   await holder.query("begin");
-  const { socket, key } = await loggedInWithKey();
   const reader = new MessageReader();
   socket.write(Buffer.concat(asked));
   await sleep(100);

@@ -1,4 +1,5 @@
 /** What a server is asked in one go: a query, or everything up to a Sync. */
+import { CLIENT, SERVER } from "../wire/messages.ts";
 import type { PutBack } from "./client-settings.ts";
 
 export interface Segment {
@@ -10,13 +11,17 @@ export interface Segment {
   /** How many messages of it were sent. */
   messages: number;
   readonly parses: AskedParse[];
-  /** Of each Close whether its answer is for the client. */
-  readonly closes: boolean[];
+  readonly closes: AskedClose[];
   instead?: Instead;
   /** What the client has again once it is done. */
   putsBack?: PutBack;
   /** How many of its `DEALLOCATE`s are of what the pool has made for it. */
   harmless: number;
+  /** How many of its Executes are not answered, and whether something else came after the last. */
+  executes: number;
+  asksMore: boolean;
+  /** Whether there was an error: the rest is skipped. */
+  failed: boolean;
 }
 
 /** What is asked in place of a query of the client. */
@@ -33,8 +38,42 @@ interface AskedParse {
   readonly failed: () => void;
 }
 
+interface AskedClose {
+  /** Whether its answer is for the client. */
+  readonly visible: boolean;
+  /** Called when it turns out that there was an error before it. */
+  readonly skipped: () => void;
+}
+
 export function segmentOf(kind: Segment["kind"], silent = false): Segment {
-  return { kind, silent, mayFail: false, messages: 0, parses: [], closes: [], harmless: 0 };
+  return {
+    ...{ kind, silent, mayFail: false, messages: 0, parses: [], closes: [], harmless: 0 },
+    ...{ executes: 0, asksMore: true, failed: false },
+  };
+}
+
+/** A message of the extended protocol is asked. */
+export function noteAsked(segment: Segment, type: number): void {
+  if (type === CLIENT.execute) segment.executes += 1;
+  if (type !== CLIENT.flush) segment.asksMore = type !== CLIENT.execute;
+}
+
+/** Something is answered. */
+export function noteAnswered(segment: Segment, type: number): void {
+  switch (type) {
+    case SERVER.commandComplete:
+    case SERVER.portalSuspended:
+    case SERVER.emptyQuery:
+      segment.executes -= 1;
+      break;
+    case SERVER.error:
+      segment.failed = true;
+  }
+}
+
+/** Whether a batch that no Sync has ended yet has nothing more to be done. */
+export function isDone({ executes, asksMore, failed }: Segment): boolean {
+  return failed || (executes === 0 && !asksMore);
 }
 
 /** Whether the client does not hear an answer that says that something is done. */

@@ -36,6 +36,11 @@ export class ServerStatements {
     return oldest;
   }
 
+  /** What was to go is still there. */
+  keep(name: string): void {
+    this.#known.add(name);
+  }
+
   delete(name: string): void {
     this.#known.delete(name);
   }

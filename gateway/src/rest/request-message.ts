@@ -1,4 +1,5 @@
 /** Makes the request message out of a REST request: body, query, path and idempotency key. */
+import { isCalendarDay } from "@aerodb/model";
 import {
   type DescField,
   type DescMessage,
@@ -8,9 +9,11 @@ import {
   type Message,
   ScalarType,
 } from "@bufbuild/protobuf";
+import { TimestampSchema } from "@bufbuild/protobuf/wkt";
 import type { Binding } from "./bindings.ts";
 import { type Json, readJson } from "./json-text.ts";
 import { malformed } from "./problem.ts";
+import { isObject, isWholeType, partsOf, wrongValue } from "./wrong-value.ts";
 
 export interface RestRequest {
   readonly binding: Binding;
@@ -22,12 +25,7 @@ export interface RestRequest {
 }
 
 const REQUEST_ID = "request_id";
-const NUMERIC: ReadonlySet<ScalarType> = new Set([
-  ScalarType.INT32,
-  ScalarType.INT64,
-  ScalarType.UINT32,
-  ScalarType.UINT64,
-]);
+const TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:\d{2})$/;
 
 /** Throws a RequestProblem that names what is wrong. */
 export function requestMessage(request: RestRequest): Message {
@@ -71,8 +69,8 @@ function refuseUnknown(message: DescMessage, value: { [key: string]: Json }, wit
     const field = message.fields.find((each) => each.name === name);
     const path = within + name;
     if (field === undefined) throw unknownField(path, message);
-    if (field.fieldKind === "message" && !field.message.typeName.startsWith("google.")) {
-      if (isObject(inner)) refuseUnknown(field.message, inner, `${path}.`);
+    for (const part of partsOf(field, inner, path)) {
+      if (part.message !== undefined) refuseUnknown(part.message, part.value, `${part.path}.`);
     }
   }
 }
@@ -109,17 +107,29 @@ function queryValue(field: DescField, texts: readonly string[]): JsonValue {
     return texts.map((text) => scalarValue(field.name, field.scalar, text));
   }
   const [text = "", second] = texts;
-  if (field.fieldKind !== "scalar") {
-    throw malformed(`${field.name} cannot be a query parameter.`, { field: field.name });
-  }
   if (second !== undefined) {
     throw malformed(`The query parameter ${field.name} is given twice.`, { field: field.name });
+  }
+  if (field.fieldKind === "message" && field.message.typeName === TimestampSchema.typeName) {
+    return timeValue(field.name, text);
+  }
+  if (field.fieldKind !== "scalar") {
+    throw malformed(`${field.name} cannot be a query parameter.`, { field: field.name });
   }
   return scalarValue(field.name, field.scalar, text);
 }
 
+/** RFC 3339, as in bodies. */
+function timeValue(name: string, text: string): JsonValue {
+  const isTime = TIME.test(text) && !Number.isNaN(Date.parse(text));
+  if (isTime && isCalendarDay(text.slice(0, 10))) return text;
+  const wanted = `${name} must be a time like 2026-11-30T12:00:00Z`;
+  const hint = text.includes(" ") ? " A + is written %2B in a query." : "";
+  throw malformed(`${wanted}, not ${JSON.stringify(text)}.${hint}`, { field: name });
+}
+
 function scalarValue(name: string, type: ScalarType, text: string): JsonValue {
-  if (NUMERIC.has(type)) {
+  if (isWholeType(type)) {
     if (/^-?\d{1,19}$/.test(text)) return text;
     throw malformed(`${name} must be a whole number, not ${JSON.stringify(text)}.`, {
       field: name,
@@ -146,50 +156,13 @@ function decode(input: DescMessage, values: JsonObject): Message {
   }
 }
 
-/** Finds the field that cannot be read by reading each alone. */
+/** Names the innermost value that cannot be read. */
 function wrongType(input: DescMessage, values: JsonObject, error: unknown) {
-  for (const [name, value] of Object.entries(values)) {
-    const field = input.fields.find((each) => each.name === name);
-    if (field === undefined || canRead(input, { [name]: value as JsonValue })) continue;
-    const found = JSON.stringify(value)?.slice(0, 64);
-    return malformed(`${name} must be ${typeName(field)}, not ${found}.`, { field: name });
+  const found = wrongValue(input, values, "");
+  if (found === undefined) {
+    return malformed("The request cannot be read.", { reason: String(error).slice(0, 256) });
   }
-  return malformed("The request cannot be read.", { reason: String(error).slice(0, 256) });
-}
-
-function canRead(input: DescMessage, values: JsonObject): boolean {
-  try {
-    fromJson(input, values);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function typeName(field: DescField): string {
-  switch (field.fieldKind) {
-    case "list":
-      return field.listKind === "scalar" ? `a list, each ${scalarName(field.scalar)}` : "a list";
-    case "map":
-      return field.mapKind === "scalar" && field.scalar === ScalarType.STRING
-        ? "an object whose values are strings"
-        : "an object";
-    case "message":
-      return "an object";
-    case "enum":
-      return "one of its names";
-    case "scalar":
-      return scalarName(field.scalar);
-  }
-}
-
-function scalarName(type: ScalarType): string {
-  if (type === ScalarType.BOOL) return "true or false";
-  if (type === ScalarType.STRING || type === ScalarType.BYTES) return "a string";
-  if (type === ScalarType.UINT32 || type === ScalarType.UINT64) return "a whole number from 0 up";
-  return NUMERIC.has(type) ? "a whole number" : "a number";
-}
-
-function isObject(value: Json): value is { [key: string]: Json } {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+  const { path, value, type } = found;
+  const said = JSON.stringify(value)?.slice(0, 64);
+  return malformed(`${path} must be ${type}, not ${said}.`, { field: path });
 }

@@ -1,5 +1,6 @@
 import { connect } from "node:net";
 import { Fault } from "@aerodb/model";
+import { EventService } from "@aerodb/rpc/aerodb/control/v1/event_service_pb.js";
 import { HostService } from "@aerodb/rpc/aerodb/control/v1/host_service_pb.js";
 import { PlanService } from "@aerodb/rpc/aerodb/control/v1/plan_service_pb.js";
 import { PlatformService } from "@aerodb/rpc/aerodb/control/v1/platform_service_pb.js";
@@ -53,6 +54,7 @@ beforeEach(async () => {
       });
       service(HostService, { createJoinToken: record, listHosts: record });
       service(PlanService, { listPlans: record });
+      service(EventService, { listEvents: record });
       service(PlatformService, {
         async checkReadiness() {
           await hangs;
@@ -158,6 +160,10 @@ test("query parameters are read by their field's type", async () => {
   const { body } = await call("GET", "/v1/tenants?page_size=10&name_prefix=a%20b&plan=pro");
   expect(asked?.request).toMatchObject({ pageSize: 10, namePrefix: "a b", plan: "pro" });
   expect(body).toEqual({ tenants: [], next_page_token: "more" });
+  answer = () => ({ events: [], nextPageToken: "" });
+  await call("GET", "/v1/events?since=2026-11-30T12:00:00Z&until=2026-11-30T13:30:00%2B01:00");
+  const [since, until] = [1_796_040_000n, 1_796_041_800n];
+  expect(asked?.request).toMatchObject({ since: { seconds: since }, until: { seconds: until } });
 });
 
 test("quotas that are left out are left out, and 64-bit numbers are exact", async () => {
@@ -167,16 +173,48 @@ test("quotas that are left out are left out, and 64-bit numbers are exact", asyn
   expect(JSON.stringify(body)).not.toContain("null");
 });
 
+const QUOTAS = "/v1/tenants/acme/quotas";
+const quotas = (text: string) =>
+  `{"overrides":[{"resource":"storage_bytes","quota":"1"},{"resource":"a","quota":${text}}]}`;
+
 test.each([
   ["POST", "/v1/tenants", '{"nam":"acme"}', { field: "nam" }, /no field "nam"/],
   ["POST", "/v1/tenants", '{"name":5}', { field: "name" }, /name must be a string, not 5/],
-  ["POST", "/v1/tenants", '{"labels":{"a":1}}', { field: "labels" }, /labels must be an object/],
+  ["POST", "/v1/tenants", '{"labels":[]}', { field: "labels" }, /labels must be an object/],
+  [
+    "POST",
+    "/v1/tenants",
+    '{"labels":{"a":1}}',
+    { field: 'labels["a"]' },
+    /\] must be a string, not 1/,
+  ],
+  ["PUT", QUOTAS, '{"overrides":{}}', { field: "overrides" }, /overrides must be a list, not/],
+  ["PUT", QUOTAS, '{"overrides":[5]}', { field: "overrides[0]" }, /\] must be an object, not 5/],
+  ["PUT", QUOTAS, quotas('"ten"'), { field: "overrides[1].quota" }, /must be a whole number, not/],
+  [
+    "PUT",
+    QUOTAS,
+    quotas("1e30"),
+    { field: "overrides[1].quota" },
+    /not too large for 64 bits, not/,
+  ],
+  ["PUT", QUOTAS, '{"overrides":[{"most":1}]}', { field: "overrides[0].most" }, /Known are: res/],
+  [
+    "PUT",
+    QUOTAS,
+    '{"grace":{"seconds":"x"}}',
+    { field: "grace.seconds" },
+    /must be a whole number/,
+  ],
   ["POST", "/v1/tenants", '{"name" "acme"}', { line: 1, column: 9 }, /line 1, column 9/],
   ["POST", "/v1/tenants", "[]", {}, /must be a JSON object/],
   ["POST", "/v1/tenants?plan=pro", "{}", { field: "plan" }, /no query parameter "plan"/],
   ["GET", "/v1/tenants?page_size=ten", undefined, { field: "page_size" }, /whole number/],
   ["GET", "/v1/tenants?page_size=-1", undefined, { field: "page_size" }, /from 0 up/],
   ["GET", "/v1/tenants?plan=a&plan=b", undefined, { field: "plan" }, /given twice/],
+  ["GET", "/v1/events?since=yesterday", undefined, { field: "since" }, /must be a time like 2026/],
+  ["GET", "/v1/events?since=2026-02-30T00:00:00Z", undefined, {}, /must be a time like 2026/],
+  ["GET", "/v1/events?until=2026-11-30T12:00:00+01:00", undefined, {}, /is written %2B in a query/],
   ["GET", "/v1/tenants?colour=red", undefined, { field: "colour" }, /no query parameter "colour"/],
   ["PATCH", "/v1/tenants/acme", '{"tenant":"other"}', { field: "tenant" }, /path says "acme"/],
   ["DELETE", "/v1/tenants/acme", '{"force":true}', {}, /takes no body/],

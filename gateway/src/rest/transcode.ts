@@ -1,7 +1,8 @@
-/** A REST request as a call of control, and its answer as JSON. */
+/** A REST request as a call of control, and its answer as JSON, or as the file that it is. */
 
+import { type HttpBody, HttpBodySchema } from "@aerodb/rpc/google/api/httpbody_pb.js";
 import { failpoint } from "@aerodb/runtime";
-import { type Message, toJson } from "@bufbuild/protobuf";
+import { create, type Message, toJson } from "@bufbuild/protobuf";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { type Binding, findBinding } from "./bindings.ts";
 import type { Control } from "./control.ts";
@@ -32,6 +33,14 @@ export async function transcode(
     signal: departureOf(reply),
   });
   await failpoint("gateway.rest.after_call");
+  const file = fileOf(binding, response);
+  if (file !== undefined) {
+    return reply
+      .code(binding.status)
+      .header("content-disposition", "attachment")
+      .type(file.contentType)
+      .send(Buffer.from(file.data));
+  }
   const answer = answerOf(binding, response);
   if (binding.status === 201) {
     const location = locationOf(binding, path, answer);
@@ -90,6 +99,15 @@ function headersOf(request: FastifyRequest): Headers {
 function header(request: FastifyRequest, name: string): string | undefined {
   const value = request.headers[name];
   return typeof value === "string" && value !== "" ? value : undefined;
+}
+
+/** What is answered as it is; undefined where the answer is JSON. */
+function fileOf({ answer }: Binding, response: Message): HttpBody | undefined {
+  if (answer?.message?.typeName !== HttpBodySchema.typeName) return undefined;
+  const body = (response as unknown as Readonly<Record<string, HttpBody | undefined>>)[
+    answer.localName
+  ];
+  return body ?? create(HttpBodySchema);
 }
 
 function answerOf(binding: Binding, response: Message): unknown {

@@ -61,6 +61,23 @@ test.each([
   }
 });
 
+test("who had a server woken is logged as that, and nobody who came after", async () => {
+  platform.edge.onWake = () => platform.instance.restart();
+  for (const port of PORTS) {
+    lines = [];
+    await platform.instance.postmaster.stop("immediate");
+    for (const name of ["first", "later"]) {
+      const client = await connectTo(numberOf(port), acme, { application_name: `${name} ${port}` });
+      await client.end();
+    }
+    await expect.poll(() => lines).toHaveLength(2);
+    expect(lines).toMatchObject([
+      { port, application: `first ${port}`, woke: true },
+      { port, application: `later ${port}`, woke: false },
+    ]);
+  }
+});
+
 test("whom the gateway or the server ends is logged as what it was", async () => {
   for (const port of PORTS) {
     const client = await connectTo(numberOf(port), acme);

@@ -29,8 +29,10 @@ export class ConnectionTraffic {
     this.#tenant.transactions += 1;
   }
 
-  idledOut(): void {
-    this.#tenant.idleTimeouts += 1;
+  /** It was ended because it was idle for too long, outside of a transaction or in one. */
+  idledOut(where: "outside" | "inside"): void {
+    if (where === "outside") this.#tenant.idleTimeouts += 1;
+    else this.#tenant.idleInTransactionTimeouts += 1;
   }
 
   closed(): void {

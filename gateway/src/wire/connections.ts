@@ -18,6 +18,8 @@ export interface ConnectionFacts {
   readonly encrypted: boolean;
   /** From the login to the first query that it could make: with the time that a server took. */
   readonly openedInMs: number;
+  /** Whether a server had to be woken for that. */
+  readonly woke: boolean;
 }
 
 export interface ConnectionLine extends ConnectionFacts {
@@ -32,9 +34,19 @@ interface Open {
   readonly facts: ConnectionFacts;
   readonly relay: Relay;
   readonly sinceMs: number;
-  /** What it had carried when it was looked at last, and since when it has rested at least. */
+  /** What it had carried when it was looked at last, how it rested, and since when at least. */
   bytes: number;
+  rests: Rest | undefined;
   restsSinceMs: number;
+}
+
+/** Outside of a transaction, or in one, on a server that others would have their turn with. */
+type Rest = "outside" | "inside";
+
+/** How long clients may rest; 0: for ever. */
+export interface RestLimits {
+  readonly idleTimeoutMs: number;
+  readonly poolIdleInTransactionMs: number;
 }
 
 /** How often those who rest are looked at, as a part of what they may. */
@@ -52,7 +64,8 @@ export class Connections {
 
   add(facts: ConnectionFacts, relay: Relay): void {
     const sinceMs = monotonicMs();
-    const open: Open = { facts, relay, sinceMs, bytes: 0, restsSinceMs: sinceMs };
+    const rest = { bytes: 0, rests: undefined, restsSinceMs: sinceMs };
+    const open: Open = { facts, relay, sinceMs, ...rest };
     this.#open.add(open);
     void relay.ended.then(() => {
       this.#open.delete(open);
@@ -63,21 +76,25 @@ export class Connections {
   }
 
   /**
-   * Ends whoever rests for so long outside of a transaction; 0: nobody. No timer is set and no time
-   * is read for a query: who carried nothing between two looks has rested.
+   * Ends whoever rests for longer than that. No timer is set and no time is read for a query: who
+   * carried nothing between two looks has rested.
    */
-  endIdle(timeoutMs: number, signal: AbortSignal): void {
-    if (timeoutMs === 0) return;
-    const lookMs = Math.min(Math.max(timeoutMs / LOOKS, SHORTEST_LOOK_MS), LONGEST_LOOK_MS);
-    const report = idleFor(timeoutMs);
+  endIdle({ idleTimeoutMs, poolIdleInTransactionMs }: RestLimits, signal: AbortSignal): void {
+    const most = { outside: idleTimeoutMs, inside: poolIdleInTransactionMs };
+    const limits = Object.values(most).filter((ms) => ms > 0);
+    if (limits.length === 0) return;
+    const partMs = Math.min(...limits) / LOOKS;
+    const lookMs = Math.min(Math.max(partMs, SHORTEST_LOOK_MS), LONGEST_LOOK_MS);
     every(
       lookMs,
       () => {
         const nowMs = monotonicMs();
         for (const open of this.#open) {
-          if (restOf(open, nowMs) < timeoutMs) continue;
-          open.relay.traffic.idledOut();
-          open.relay.end(report);
+          const rests = lookAt(open, nowMs);
+          if (rests === undefined || most[rests] === 0) continue;
+          if (nowMs - open.restsSinceMs < most[rests]) continue;
+          open.relay.traffic.idledOut(rests);
+          open.relay.end(reportOf(rests, most[rests]));
         }
       },
       signal,
@@ -100,20 +117,39 @@ function lineOf({ facts, relay, sinceMs }: Open): ConnectionLine {
   };
 }
 
-/** Looks at one: for how long it has rested at least. */
-function restOf(open: Open, nowMs: number): number {
+/** Looks at one: whether it rests, and notes since when. */
+function lookAt(open: Open, nowMs: number): Rest | undefined {
   const { ingressBytes, egressBytes } = open.relay.traffic;
   const bytes = ingressBytes + egressBytes;
-  if (!open.relay.resting || bytes !== open.bytes) {
+  const rests = restOf(open.relay);
+  if (rests === undefined || rests !== open.rests || bytes !== open.bytes) {
     open.bytes = bytes;
+    open.rests = rests;
     open.restsSinceMs = nowMs;
   }
-  return nowMs - open.restsSinceMs;
+  return rests;
 }
 
-function idleFor(timeoutMs: number): ServerReport {
-  const message =
-    `terminating connection: it was idle for ${timeoutMs / 1_000} s outside of a transaction, ` +
-    "which is as long as this gateway lets it";
-  return { severity: "FATAL", sqlState: "57P05", message };
+function restOf({ resting, keepsServer }: Relay): Rest | undefined {
+  if (resting) return "outside";
+  return keepsServer ? "inside" : undefined;
+}
+
+function reportOf(rests: Rest, timeoutMs: number): ServerReport {
+  const seconds = timeoutMs / 1_000;
+  switch (rests) {
+    case "outside": {
+      const message =
+        `terminating connection: it was idle for ${seconds} s outside of a transaction, ` +
+        "which is as long as this gateway lets it";
+      return { severity: "FATAL", sqlState: "57P05", message };
+    }
+    case "inside": {
+      const message =
+        `terminating connection: it was idle for ${seconds} s in a transaction, which is as ` +
+        "long as the pooled port lets it keep a server from others: commit sooner, or use the " +
+        "session port";
+      return { severity: "FATAL", sqlState: "25P03", message };
+    }
+  }
 }

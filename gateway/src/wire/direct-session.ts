@@ -6,6 +6,7 @@ import { failpoint, type Logger } from "@aerodb/runtime";
 import type { Parking } from "../parking.ts";
 import type { RouteTable } from "../routes.ts";
 import type { Traffic } from "../traffic.ts";
+import type { Reach } from "../watch/reach.ts";
 import { credentialsRefused } from "./authentication.ts";
 import type { CancelKeys } from "./cancel-keys.ts";
 import { ConnectionTraffic } from "./connection-traffic.ts";
@@ -22,6 +23,7 @@ export interface DirectSettings {
   readonly parking: Parking;
   readonly cancelKeys: CancelKeys;
   readonly traffic: Traffic;
+  readonly reach: Pick<Reach, "loggedIn">;
   readonly logger: Logger;
 }
 
@@ -40,7 +42,10 @@ async function pass(
   const { client, route, stream } = entry;
   const { cancelKeys, traffic, routes, parking, logger } = settings;
   const counters = traffic.of(route.tenantId);
-  const opened = await openServer(entry, route, settings, signal);
+  const wakes = () => {
+    session.woke = true;
+  };
+  const opened = await openServer({ entry, route, wakes }, settings, signal);
   if (opened.kind === "refused") {
     stream.end(opened.answer);
     return undefined;
@@ -54,7 +59,7 @@ async function pass(
     const parkable = new ParkableSession(relay, {
       ...{ instanceId: route.instanceId, key: server.key, parking, counters, logger },
       currentRoute: () => routes.byTenantId(route.tenantId) ?? route,
-      open: (now, ending) => openServer(entry, now, settings, ending),
+      open: (now, ending) => openServer({ entry, route: now }, settings, ending),
       cancel: (target, ending) => settings.instances.cancel(target, ending),
     });
     const own = cancelKeys.register(() => parkable.cancelled(), entry.minor);
@@ -70,15 +75,23 @@ async function pass(
   }
 }
 
+/** Who comes, and where to. */
+interface Coming {
+  readonly entry: Entry;
+  readonly route: Route;
+  /** Told when the server has to be woken. */
+  readonly wakes?: () => void;
+}
+
 /** Opens a connection to the instance as the client that has shown its key. */
 async function openServer(
-  entry: Entry,
-  route: Route,
+  coming: Coming,
   settings: DirectSettings,
   signal: AbortSignal,
 ): Promise<Opened> {
+  const { route } = coming;
   for (;;) {
-    const opened = await tryServer(entry, route, settings, signal);
+    const opened = await tryServer(coming, settings, signal);
     // One that was on its way in as its instance was parked comes again.
     const parked = settings.parking.of(route.instanceId) !== undefined;
     if (opened.kind === "refused" && !opened.final && parked) continue;
@@ -88,9 +101,8 @@ async function openServer(
 }
 
 async function tryServer(
-  { ask, proof }: Entry,
-  route: Route,
-  { instances, traffic }: DirectSettings,
+  { entry: { ask, proof }, route, wakes }: Coming,
+  { instances, traffic, parking, reach }: DirectSettings,
   signal: AbortSignal,
 ): Promise<Opened> {
   const counters = traffic.of(route.tenantId);
@@ -107,11 +119,13 @@ async function tryServer(
           }),
         waits() {
           counters.wakeWaits += 1;
+          wakes?.();
         },
       },
       signal,
     );
     const login = await logIn(connection, proof, signal);
+    if (parking.of(route.instanceId) === undefined) reach.loggedIn(route, login);
     switch (login.kind) {
       case "ready":
         return login;

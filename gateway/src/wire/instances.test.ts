@@ -22,17 +22,21 @@ beforeEach(() => {
 
 afterEach(() => platform.stopGateway());
 
-async function start(options: { readonly remote: boolean; readonly wakeDeadlineMs?: number }) {
+async function start(options: {
+  readonly remote: boolean;
+  readonly wakeDeadlineMs?: number;
+  readonly poolWaitMs?: number;
+}) {
   generation += 1n;
-  platform.control.whole = platform.tableOf([acme], { generation, remote: options.remote });
-  const { wakeDeadlineMs = 10_000 } = options;
-  await platform.startGateway({ wakeDeadlineMs });
+  const { remote, ...times } = options;
+  platform.control.whole = platform.tableOf([acme], { generation, remote });
+  await platform.startGateway(times);
   await platform.followed(generation);
 }
 
-async function login(): Promise<pg.Client> {
+async function login(which: "pgPort" | "pgPooledPort" = "pgPort"): Promise<pg.Client> {
   const { tenantId: user, name: database, password } = acme;
-  const port = platform.gateway?.pgPort ?? 0;
+  const port = platform.gateway?.[which] ?? 0;
   const client = new pg.Client({ host: "127.0.0.1", port, user, database, password });
   client.on("error", () => undefined);
   await client.connect();
@@ -50,7 +54,7 @@ test.each([false, true])(
     await start({ remote });
     await stopInstance();
     platform.edge.onWake = () => platform.instance.restart();
-    const clients = await Promise.all(Array.from({ length: 20 }, login));
+    const clients = await Promise.all(Array.from({ length: 20 }, () => login()));
     expect(platform.edge.wakes).toBe(1);
     for (const client of clients) {
       expect((await client.query("select 1 as one")).rows).toEqual([{ one: 1 }]);
@@ -69,19 +73,26 @@ test("who has no password wakes nothing", async () => {
   await platform.instance.restart();
 });
 
-test("an instance that does not wake in time is a FATAL that says so", async () => {
-  await start({ remote: false, wakeDeadlineMs: 300 });
-  await stopInstance();
-  platform.edge.onWake = () => Promise.reject(new Error("no memory"));
-  await expect(login()).rejects.toMatchObject({
-    code: "57P03",
-    message:
-      "The tenant's server does not answer at the moment: try again in a moment. The operator of " +
-      "the platform sees the reason in `aerodb tenants get`.",
-  });
-  await platform.instance.restart();
-  await (await login()).end();
-});
+test.each([
+  ["pgPort", { wakeDeadlineMs: 300 }],
+  ["pgPooledPort", { wakeDeadlineMs: 300 }],
+  ["pgPooledPort", { poolWaitMs: 300 }],
+] as const)(
+  "%s: an instance that does not wake in time is a FATAL that says so",
+  async (which, times) => {
+    await start({ remote: false, ...times });
+    await stopInstance();
+    platform.edge.onWake = () => Promise.reject(new Error("no memory"));
+    await expect(login(which)).rejects.toMatchObject({
+      code: "57P03",
+      message:
+        "The tenant's server does not answer at the moment: try again in a moment. " +
+        "The operator of the platform sees the reason in `aerodb tenants get`.",
+    });
+    await platform.instance.restart();
+    await (await login()).end();
+  },
+);
 
 test("large writes and results pass through an agent", async () => {
   await start({ remote: true });

@@ -10,16 +10,18 @@ import { Fault, messageOf } from "@aerodb/model";
 import {
   decodeReport,
   encodeCancelRequest,
+  encodeStartupMessage,
   MessageReader,
   socketPath,
   type WireMessage,
 } from "@aerodb/postgres";
 import { HostEdgeService } from "@aerodb/rpc/aerodb/edge/v1/host_edge_service_pb.js";
-import type { Endpoint } from "@aerodb/rpc/aerodb/edge/v1/route_service_pb.js";
+import type { Endpoint, Route } from "@aerodb/rpc/aerodb/edge/v1/route_service_pb.js";
 import { backoffMs, type Logger, monotonicMs, sleep } from "@aerodb/runtime";
 import { callUnary } from "@aerodb/wire";
 import { type Parking, untilAborted } from "../parking.ts";
 import type { RouteTable } from "../routes.ts";
+import { NO_PLACE, QUEUE_IS_FULL } from "../watch/causes.ts";
 import type { CancelTarget } from "./cancel-keys.ts";
 import { withDeadline } from "./deadline.ts";
 import { EdgeClients } from "./edge-clients.ts";
@@ -30,6 +32,11 @@ export interface InstancesSettings {
   readonly keys: Keys;
   readonly routes: RouteTable;
   readonly parking: Parking;
+  /** Told of who answers, and who does not. */
+  readonly reach: {
+    answered(instanceId: string): void;
+    unanswered(instanceId: string, because: string): void;
+  };
   readonly logger: Logger;
   /** How long to wait for an instance that is down. */
   readonly wakeDeadlineMs: number;
@@ -52,8 +59,8 @@ export interface ServerConnection {
 const CANNOT_CONNECT_NOW = "57P03";
 const RETRY = { firstMs: 20, maxMs: 500 };
 const CANCEL_DEADLINE_MS = 5_000;
-/** What Linux answers, for a unix socket, when the server's queue is full: it is up, and busy. */
-const QUEUE_IS_FULL = "EAGAIN";
+/** How long an instance that is asked by the way has for its answer. */
+const PROBE_DEADLINE_MS = 5_000;
 
 export class Instances {
   readonly #settings: InstancesSettings;
@@ -76,16 +83,19 @@ export class Instances {
     { startupFor, waits }: Knock,
     signal: AbortSignal,
   ): Promise<ServerConnection> {
-    const { logger, routes, parking, wakeDeadlineMs } = this.#settings;
+    const { logger, routes, parking, reach, wakeDeadlineMs } = this.#settings;
     await untilUsable(parking.of(instanceId), signal);
     const started = monotonicMs();
     return await withDeadline(wakeDeadlineMs, signal, async (ending, isOver) => {
-      let because = "the gateway does not know its host";
+      let because: string = NO_PLACE;
       try {
         for (let tries = 1; ; tries += 1) {
           const endpoint = await routes.endpoint(instanceId, ending);
           const attempt = await this.#attempt(endpoint, startupFor(endpoint), ending);
-          if (typeof attempt !== "string") return attempt;
+          if (typeof attempt !== "string") {
+            reach.answered(instanceId);
+            return attempt;
+          }
           because = attempt;
           if (tries === 1) waits();
           if (because !== QUEUE_IS_FULL) await this.#wake(endpoint, ending, started);
@@ -94,8 +104,34 @@ export class Instances {
       } catch (error) {
         signal.throwIfAborted();
         if (!isOver()) throw error;
+        if (parking.of(instanceId) === undefined) reach.unanswered(instanceId, because);
         logger.warn({ instanceId, because }, "an instance did not wake in time");
         throw new Fault("UNAVAILABLE", sentenceFor(because), { cause: error });
+      }
+    });
+  }
+
+  /**
+   * Whether an instance answers who comes; it is not woken. Undefined: it does; else why not.
+   * Rejects with the signal's reason.
+   */
+  async ask(
+    { instanceId, role }: Pick<Route, "instanceId" | "role">,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
+    const endpoint = this.#settings.routes.knownEndpoint(instanceId);
+    if (endpoint === undefined) return NO_PLACE;
+    const parameters = Object.entries({ user: role, database: endpoint.database });
+    const startup = encodeStartupMessage({ minor: 0, parameters });
+    return await withDeadline(PROBE_DEADLINE_MS, signal, async (ending) => {
+      try {
+        const attempt = await this.#attempt(endpoint, startup, ending);
+        if (typeof attempt === "string") return attempt;
+        attempt.stream.destroy();
+        return undefined;
+      } catch (error) {
+        signal.throwIfAborted();
+        return messageOf(error);
       }
     });
   }
@@ -193,7 +229,7 @@ async function untilUsable(over: AbortSignal | undefined, signal: AbortSignal): 
 }
 
 /** What a client is told of an instance that does not answer: what to do, and nothing of inside. */
-function sentenceFor(because: string): string {
+export function sentenceFor(because = ""): string {
   const starts = "the database system is starting up";
   const why =
     because === QUEUE_IS_FULL

@@ -14,11 +14,16 @@ export interface LimitSettings {
   readonly ratePerTenant: number;
 }
 
+/** Why those are refused who have not proven who they are. */
+export type StrangerRefusal = "half_open" | "rate" | "late";
+
 const SECOND_MS = 1_000;
 /** Those that have all that they may are not remembered. */
 const FORGET_MS = 10_000;
 
 export class Limits {
+  /** How many strangers were refused since the gateway came up. No tenant is to blame for them. */
+  readonly strangersRefused: Record<StrangerRefusal, number> = { half_open: 0, rate: 0, late: 0 };
   readonly #settings: LimitSettings;
   readonly #halfOpen = new Map<string, number>();
   readonly #sources: Rates;
@@ -34,9 +39,11 @@ export class Limits {
   refusalOfSource(address: string): ServerReport | undefined {
     const { halfOpenPerSource: most } = this.#settings;
     if (most > 0 && (this.#halfOpen.get(address) ?? 0) >= most) {
+      this.strangersRefused.half_open += 1;
       return tooMany(`${most} connections of this address have not logged in yet`);
     }
     if (this.#sources.take(address)) return undefined;
+    this.strangersRefused.rate += 1;
     return tooMany("this address opens connections too quickly");
   }
 

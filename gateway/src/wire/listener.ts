@@ -8,12 +8,15 @@ import { after, monotonicMs, sleep } from "@aerodb/runtime";
 import type { ServerTls } from "../server-tls.ts";
 import type { Relay } from "./relay.ts";
 import { openSession, type SessionSettings } from "./session.ts";
+import { Strangers } from "./strangers.ts";
 
 export interface ListenerSettings extends SessionSettings {
   readonly port: number;
   readonly address: string;
   /** Whether others of this user may listen on the port too: the kernel chooses among them. */
   readonly sharesPort: boolean;
+  /** Connections that have not said yet, or not proven, who they are. */
+  readonly halfOpen: number;
   /** How long transactions may go on once the port is closed. */
   readonly drainMs: number;
   /** What a connection is secured with that comes now. */
@@ -35,8 +38,6 @@ export interface PostgresListener {
 /** Until a session is open, whatever happens: more than each step of the way may take. */
 const OPENING_DEADLINE_MS = 1_800_000;
 const KEEP_ALIVE_MS = 60_000;
-/** Connections that have not said yet, or not proven, who they are. */
-const MOST_STRANGERS = 2_000;
 const BACKLOG = 1_024;
 const GRACE_MS = 500;
 const DRAIN_STEP_MS = 25;
@@ -89,7 +90,7 @@ export async function listenForPostgres(settings: ListenerSettings): Promise<Pos
 /** Everybody who is inside or on the way in. */
 class Doors {
   readonly #settings: ListenerSettings;
-  readonly #strangers = new Map<Socket, AbortController>();
+  readonly #strangers: Strangers<Socket>;
   /** With when they were opened. */
   readonly #sessions = new Map<Relay, number>();
   readonly #sockets = new Set<Socket>();
@@ -97,6 +98,7 @@ class Doors {
 
   constructor(settings: ListenerSettings) {
     this.#settings = settings;
+    this.#strangers = new Strangers(settings.halfOpen);
   }
 
   async admit(socket: Socket): Promise<void> {
@@ -107,16 +109,15 @@ class Doors {
     socket.once("close", () => this.#sockets.delete(socket));
     const { limits } = this.#settings;
     const address = socket.remoteAddress ?? "";
-    const full = this.#strangers.size >= MOST_STRANGERS ? TOO_MANY : undefined;
-    const refusal = full ?? limits.refusalOfSource(address);
+    const refusal = limits.refusalOfSource(address) ?? this.#refusalOfFull(address);
     if (refusal !== undefined) {
       socket.end(encodeErrorResponse(refusal), () => socket.destroy());
       return;
     }
-    const leave = limits.enter(address);
     const ending = new AbortController();
+    const left = limits.enter(address);
+    const known = this.#strangers.enter(address, socket, () => ending.abort());
     const cancel = after(OPENING_DEADLINE_MS, () => ending.abort());
-    this.#strangers.set(socket, ending);
     // A client that leaves while its instance wakes is not waited for.
     socket.once("close", () => ending.abort());
     let session: Relay | undefined;
@@ -128,8 +129,8 @@ class Doors {
       socket.destroy();
     } finally {
       cancel();
-      leave();
-      this.#strangers.delete(socket);
+      left();
+      known();
     }
     if (session === undefined) {
       // What was said last is on its way; a client that does not read it is not waited for.
@@ -142,6 +143,15 @@ class Doors {
     this.#sessions.set(session, monotonicMs());
     await ended;
     this.#sessions.delete(session);
+  }
+
+  /** Whoever makes room for another is refused in its place. */
+  #refusalOfFull(address: string): ServerReport | undefined {
+    const before = this.#strangers.size;
+    const hasRoom = this.#strangers.makeRoom(address);
+    const { strangersRefused } = this.#settings.limits;
+    if (!hasRoom || this.#strangers.size < before) strangersRefused.half_open += 1;
+    return hasRoom ? undefined : TOO_MANY;
   }
 
   /** Resolves when nobody has come for a moment. */
@@ -164,7 +174,7 @@ class Doors {
 
   async close(): Promise<void> {
     await this.untilEmpty(this.#settings.drainMs, () => this.#askToLeave());
-    for (const ending of this.#strangers.values()) ending.abort();
+    this.#strangers.endAll();
     const sessions = [...this.#sessions.keys()];
     const { logger } = this.#settings;
     if (sessions.length > 0) logger.info({ sessions: sessions.length }, "ends who is left");

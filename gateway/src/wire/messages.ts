@@ -28,11 +28,16 @@ export const SERVER = {
   parseComplete: 0x31,
   closeComplete: 0x33,
   commandComplete: 0x43,
+  emptyQuery: 0x49,
+  portalSuspended: 0x73,
   error: 0x45,
   copyIn: 0x47,
   parameterStatus: 0x53,
   ready: 0x5a,
 } as const;
+
+/** In ReadyForQuery: no transaction is open, or one that has failed. */
+export const STATUS = { idle: 0x49, failed: 0x45 } as const;
 
 /** In Close and Describe: what is meant is a statement, not a portal. */
 export const STATEMENT = 0x53;

@@ -241,6 +241,29 @@ test("a session whose statements have little time goes on, and they have no more
   await client.end();
 });
 
+test("time for statements that a session has not chosen is what is usual when it is back", async () => {
+  const root = await platform.instance.connectRoot();
+  const [usual, own] = [
+    await connectTo(gateway.pgPort, acme),
+    await connectTo(gateway.pgPort, acme),
+  ];
+  await own.query("set statement_timeout = '3s'");
+  const timesOf = () =>
+    Promise.all(
+      [usual, own].map(async (each) => (await each.query("show statement_timeout")).rows[0]),
+    );
+  for (const time of ["7s", "1d", "0"]) {
+    await setParked(true);
+    await left();
+    await root.query(`alter role ${acme.tenantId} set statement_timeout = '${time}'`);
+    await setParked(false);
+    const times = [time, "3s"].map((statement_timeout) => ({ statement_timeout }));
+    expect(await timesOf()).toEqual(times);
+  }
+  await root.query(`alter role ${acme.tenantId} reset statement_timeout`);
+  await Promise.all([root, usual, own].map((client) => client.end()));
+});
+
 test("a statement that can be prepared no longer costs no session", async () => {
   const client = await connectTo(gateway.pgPort, acme);
   await client.query("create table passing (i int)");

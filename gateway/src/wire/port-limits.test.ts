@@ -1,4 +1,7 @@
 /** What the ports refuse of one address and of one tenant, and that it is counted. */
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer } from "node:net";
+import { encodeStartupMessage } from "@aerodb/postgres";
 import { newId, sleep } from "@aerodb/runtime";
 import type pg from "pg";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
@@ -51,6 +54,40 @@ test("an address that only opens connections is refused further ones", async () 
   expect(said).toContain("3 connections of this address have not logged in yet");
   for (const socket of silent) socket.destroy();
   await expect.poll(() => login(pgPort).then((client) => client.end(), String)).toBeUndefined();
+});
+
+test("addresses that only open connections keep no other from logging in", async () => {
+  const { pgPort } = await start({ halfOpen: 3 });
+  const silent = ["127.0.0.2", "127.0.0.3", "127.0.0.2"].map((localAddress) =>
+    connect({ port: pgPort, host: "127.0.0.1", localAddress }).on("error", () => undefined),
+  );
+  await Promise.all(silent.map((socket) => once(socket, "connect")));
+  const ended = once(silent[0] ?? expect.fail(), "close");
+  // In the place of the oldest of the address that has most.
+  await (await login(pgPort)).end();
+  await ended;
+  expect(silent.map(({ closed }) => closed)).toEqual([true, false, false]);
+  for (const socket of silent) socket.destroy();
+});
+
+/** One that nobody listens on. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  return port;
+}
+
+test("whoever is refused before they are known is counted, by the limit", async () => {
+  const limits = { halfOpenPerSource: 2, handshakeDeadlineMs: 1_000 };
+  const { pgPort, metricsPort } = await start({ ...limits, metricsPort: await freePort() });
+  const asked = [1, 2, 3].map(() => everything(connectRaw(pgPort)));
+  const said = (await Promise.all(asked)).map((each) => /C(\w{5})\0/.exec(each.toString())?.[1]);
+  expect(said.sort()).toEqual(["53300", "57014", "57014"]);
+  const shown = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
+  const counted = shown.match(/(?<=strangers_refused_total\{limit=").*/g);
+  expect(counted).toEqual(['half_open"} 1', 'rate"} 0', 'late"} 2']);
 });
 
 test("a tenant that logs in too often is refused, on both ports together", async () => {
@@ -127,4 +164,61 @@ test("who is idle outside of a transaction for too long is ended with a reason, 
     await Promise.all([busy.end(), within.end()]);
   }
   expect((await stopAndCount())["idle_timeouts"]).toBe(2);
+});
+
+test("who is silent in a transaction on the pooled port gives its server back, and is counted", async () => {
+  const { pgPort, pgPooledPort } = await start({ poolSize: 1, poolIdleInTransactionMs: 600 });
+  const ofItsOwn = await login(pgPort);
+  await ofItsOwn.query("begin");
+  const silent = await login(pgPooledPort);
+  const ended = once(silent, "error");
+  await silent.query("begin; create table kept (id int)");
+  const next = await login(pgPooledPort);
+  const waited = next.query("select to_regclass('kept') as kept");
+  expect(await ended).toMatchObject([
+    {
+      ...{ code: "25P03", severity: "FATAL" },
+      message: expect.stringContaining("idle for 0.6 s in a transaction"),
+    },
+  ]);
+  expect((await waited).rows).toEqual([{ kept: null }]);
+  await next.query("begin; select pg_sleep(1)");
+  for (let asked = 0; asked < 4; asked += 1) {
+    await sleep(300);
+    await next.query("select 1");
+  }
+  await next.query("commit");
+  await sleep(1_000);
+  await next.query("select 1");
+  await ofItsOwn.query("commit");
+  await Promise.all([next.end(), ofItsOwn.end()]);
+  const counted = await stopAndCount();
+  expect(counted["idle_in_transaction_timeouts"]).toBe(1);
+  expect(counted["idle_timeouts"]).toBeUndefined();
+});
+
+test("who waits in vain for a server of the pool is counted, and as refused where it just came", async () => {
+  const { pgPooledPort } = await start({ poolSize: 1, poolWaitMs: 400 });
+  const [holder, waiting] = [await login(pgPooledPort), await login(pgPooledPort)];
+  await holder.query("begin");
+  const ended = once(waiting, "error");
+  await expect(waiting.query("select 1")).rejects.toMatchObject(TOO_MANY);
+  await ended;
+  const comes = connectTo(pgPooledPort, acme, { application_name: "of other settings" });
+  await expect(comes).rejects.toMatchObject(TOO_MANY);
+  await holder.end();
+  const counted = await stopAndCount();
+  expect(counted).toMatchObject({ pool_timeouts: 2, connections_refused: 1 });
+});
+
+test("who does not prove in time who it is, is a stranger and not refused to a tenant", async () => {
+  const limits = { authenticationDeadlineMs: 300, metricsPort: await freePort() };
+  const { pgPort } = await start(limits);
+  const late = connectRaw(pgPort);
+  const { tenantId: user, name: database } = acme;
+  late.write(encodeStartupMessage({ minor: 0, parameters: Object.entries({ user, database }) }));
+  expect((await everything(late)).toString()).toContain("C57014\0");
+  const shown = await (await fetch(`http://127.0.0.1:${limits.metricsPort}/metrics`)).text();
+  expect(shown).toContain('strangers_refused_total{limit="late"} 1');
+  expect((await stopAndCount())["connections_refused"]).toBeUndefined();
 });

@@ -17,6 +17,8 @@ export interface Relay {
   readonly idle: boolean;
   /** Whether it is idle with a server at hand, outside of a transaction. */
   readonly resting: boolean;
+  /** Whether it is silent in a transaction, on a server that others would have their turn with. */
+  readonly keepsServer: boolean;
   /** Whether it waits for its instance to be back. */
   readonly parked: boolean;
   readonly traffic: ConnectionTraffic;
@@ -67,6 +69,8 @@ const NO_SUCH_LENGTH: ServerReport = {
 export class DirectRelay implements Relay, FrameReader {
   readonly looksAt = LOOKS_AT;
   readonly mayChange = NOTHING;
+  /** Its server is nobody else's. */
+  readonly keepsServer = false;
   readonly ended: Promise<void>;
   readonly traffic: ConnectionTraffic;
   readonly asked: Asked;

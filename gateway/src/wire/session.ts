@@ -73,8 +73,11 @@ export async function openSession(
   settings: SessionSettings,
   signal: AbortSignal,
 ): Promise<Relay | undefined> {
-  const opening = await withDeadline(settings.handshakeDeadlineMs, signal, (ending, isOver) =>
-    shakeHands(socket, shown, { ending, isOver }),
+  const { handshakeDeadlineMs, limits } = settings;
+  const opening = await withDeadline(handshakeDeadlineMs, signal, (ending, isOver) =>
+    shakeHands(socket, shown, { ending, isOver }).finally(() => {
+      if (isOver()) limits.strangersRefused.late += 1;
+    }),
   );
   switch (opening.kind) {
     case "gone":
@@ -126,8 +129,9 @@ async function start(
         return await authenticate(claim, ending);
       } catch (error) {
         if (!isOver()) throw error;
+        settings.limits.strangersRefused.late += 1;
         stream.end(encodeErrorResponse(TOO_LATE));
-        return "refused";
+        return undefined;
       }
     },
   );
@@ -195,7 +199,9 @@ async function enter(
     relay = await settings.serve(entry, session, ending);
     if (relay !== undefined) {
       session.relays(relay);
-      settings.connections.add(factsOf(entry, settings.portName, startedMs), relay);
+      const openedInMs = Math.round(monotonicMs() - startedMs);
+      const opened = { port: settings.portName, openedInMs, woke: session.woke };
+      settings.connections.add(factsOf(entry, opened), relay);
     }
     return relay;
   } catch (error) {
@@ -210,16 +216,15 @@ async function enter(
 
 function factsOf(
   { stream, ask, route }: Entry,
-  port: ConnectionFacts["port"],
-  startedMs: number,
+  opened: Pick<ConnectionFacts, "port" | "openedInMs" | "woke">,
 ): ConnectionFacts {
   const { tenantId, name: tenant, instanceId } = route;
   return {
-    ...{ tenant, tenantId, instanceId, port },
+    ...{ tenant, tenantId, instanceId },
+    ...opened,
     address: stream.remoteAddress ?? "",
     application: ask.settings.get("application_name") ?? "",
     encrypted: stream instanceof TLSSocket,
-    openedInMs: Math.round(monotonicMs() - startedMs),
   };
 }
 

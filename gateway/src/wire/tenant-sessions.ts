@@ -38,6 +38,8 @@ export class TenantSessions {
 
 /** One client of a tenant. */
 export class TenantSession {
+  /** Whether it waited, on its way in, for a server to be woken. */
+  woke = false;
   readonly #refusing = new AbortController();
   readonly #left: () => void;
   #ends: (() => void)[] = [];

@@ -3,8 +3,12 @@
  * are prepared once per connection, named by a hash of their text.
  */
 import { createHash } from "node:crypto";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { Fault, messageOf } from "@aerodb/model";
 import pg from "pg";
+import { from as copyFrom } from "pg-copy-streams";
+import { type CopyTarget, type CopyValue, copyStatement, encodeCopy } from "./copy.ts";
 import type { Statement } from "./sql.ts";
 
 /** What can run a statement: the pool, or one transaction. */
@@ -12,9 +16,14 @@ export interface Db {
   query<Row>(statement: Statement): Promise<Row[]>;
 }
 
+export interface Transaction extends Db {
+  /** Adds rows to a table by COPY: some thirty times as fast as one statement for each. */
+  copy(target: CopyTarget, rows: readonly (readonly CopyValue[])[]): Promise<void>;
+}
+
 export interface Database extends Db {
   /** Runs statements in one transaction: all take effect, or none. Serialises nothing by itself. */
-  transaction<Value>(work: (db: Db) => Promise<Value>): Promise<Value>;
+  transaction<Value>(work: (db: Transaction) => Promise<Value>): Promise<Value>;
   /** The pool itself, for a library that brings its own SQL. */
   readonly pool: pg.Pool;
   close(): Promise<void>;
@@ -51,7 +60,10 @@ export function openDatabase(options: {
       const client = await connect(pool);
       try {
         await client.query("begin");
-        const value = await work({ query: (statement) => run(client, statement) });
+        const value = await work({
+          query: (statement) => run(client, statement),
+          copy: (target, rows) => copy(client, target, encodeCopy(target, rows)),
+        });
         await client.query("commit");
         client.release();
         return value;
@@ -85,6 +97,14 @@ async function run<Row>(runner: pg.Pool | pg.PoolClient, statement: Statement): 
     const { text, values } = statement;
     const result = await runner.query({ name: nameOf(text), text, values: [...values] });
     return result.rows as Row[];
+  } catch (error) {
+    throw asFault(error);
+  }
+}
+
+async function copy(client: pg.PoolClient, target: CopyTarget, rows: Buffer): Promise<void> {
+  try {
+    await pipeline(Readable.from([rows]), client.query(copyFrom(copyStatement(target))));
   } catch (error) {
     throw asFault(error);
   }

@@ -1,3 +1,4 @@
+export * from "./copy.ts";
 export * from "./database.ts";
 export * from "./listener.ts";
 export * from "./migrate.ts";

@@ -41,7 +41,7 @@ export async function joinPlatform(
       rmSync(join(options.directory, KEY_FILE), { force: true });
       return identity;
     } catch (error) {
-      const fault = faultOf(error);
+      const fault = faultOf(error, options.apiAddress);
       if (!isPassing(fault)) throw fault;
       say(fault.message);
       await sleep(backoffMs(failures, RETRY), options.signal);
@@ -129,7 +129,11 @@ function sayer({ waits }: JoinOptions): (because: string) => void {
 }
 
 /** Throws what is no fault of anybody's: a bug is not tried again. */
-function faultOf(error: unknown): Fault {
+function faultOf(error: unknown, address: string): Fault {
+  if (/alert certificate required/i.test(messageOf(error))) {
+    const sentence = `${address} is the link port of control: give it the API port (usually 9090).`;
+    return new Fault("INVALID_ARGUMENT", sentence, { cause: error });
+  }
   const fault = error instanceof ConnectError ? faultFromConnectError(error) : error;
   if (fault instanceof Fault) return fault;
   throw new Fault("UNAVAILABLE", `Joining failed: ${messageOf(error)}`, { cause: error });

@@ -8,6 +8,8 @@ export type HostId = Id<"host">;
 export type GatewayId = Id<"gateway">;
 export type OperationId = Id<"operation">;
 export type KeyId = Id<"key">;
+export type InvoiceId = Id<"invoice">;
+export type CreditNoteId = Id<"credit note">;
 export type PlanName = Id<"plan">;
 export type RegionName = Id<"region">;
 
@@ -19,6 +21,8 @@ export interface IdByPrefix {
   readonly gtw: GatewayId;
   readonly op: OperationId;
   readonly key: KeyId;
+  readonly inv: InvoiceId;
+  readonly crn: CreditNoteId;
 }
 
 const BODY = /^[0-7][0-9a-hjkmnp-tv-z]{25}$/;

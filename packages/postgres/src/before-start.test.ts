@@ -1,4 +1,13 @@
-import { chmod, copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  copyFile,
+  mkdir,
+  mkdtemp,
+  readFile,
+  rm,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -45,6 +54,23 @@ test.each([1_300, 1_800])(
     await expect(requireChecksums(await controlFile(layout, 1))).resolves.toBeUndefined();
   },
 );
+
+test("a control file that is damaged, or none, is refused with a sentence", async () => {
+  const data = await controlFile(1_700, 1);
+  const path = join(data, "global", "pg_control");
+  const file = await readFile(path);
+  file.fill(9, 100, 200);
+  await writeFile(path, file);
+  await expect(requireChecksums(data)).rejects.toThrow(/damaged: its sum does not .*not served/);
+  await writeFile(path, "short");
+  await expect(requireChecksums(data)).rejects.toThrow("pg_control is too short. It is not served");
+  await rm(path);
+  await expect(requireChecksums(data)).rejects.toThrow("pg_control: it is not there. It is not");
+  await symlink("/etc/hostname", path);
+  await expect(requireChecksums(data)).rejects.toThrow(
+    "pg_control: it is a link. It is not served",
+  );
+});
 
 /** An installed engine that says it is of a version; as a script, so that it can be replaced. */
 async function installed(version: string): Promise<Engine> {

@@ -149,7 +149,10 @@ const BUSY: readonly ConfigurationLine[] = [
   line("checkpoint_timeout", "10min", "somebody among many always writes"),
 ];
 
-function wal({ kind, memoryMiB }: InstanceShape): readonly ConfigurationLine[] {
+/** What an instance keeps of WAL while hardly any room is left. */
+export const SCARCE_WAL_MIB = 32;
+
+function wal({ kind, memoryMiB, readOnly }: InstanceShape): readonly ConfigurationLine[] {
   const shared = kind === "shared";
   const least = shared ? 1_024 : 256;
   const most = within(least, Math.floor(memoryMiB / 4), 8_192);
@@ -158,7 +161,9 @@ function wal({ kind, memoryMiB }: InstanceShape): readonly ConfigurationLine[] {
       ? line("wal_buffers", "1MB", "one segment: more is not used")
       : line("wal_buffers", "256kB", "all of it is touched, whether used or not"),
     line("min_wal_size", shared ? "16MB" : "2MB", "what stays on disk of an idle instance"),
-    line("max_wal_size", `${most}MB`, "how much a crash may leave to replay"),
+    readOnly
+      ? line("max_wal_size", `${SCARCE_WAL_MIB}MB`, "hardly any room is left")
+      : line("max_wal_size", `${most}MB`, "how much a crash may leave to replay"),
   ];
 }
 

@@ -1,6 +1,8 @@
+import { execFile } from "node:child_process";
 import { lstat, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { renderConfiguration, writeConfiguration } from "./configuration.ts";
@@ -151,10 +153,13 @@ test("files are replaced whole, and a link that was put in their place is not fo
   for (const name of ["postgresql.conf", "postgresql.conf.new", "pg_hba.conf"]) {
     await symlink(victim, join(directory, name));
   }
+  const unused = ["postgresql.auto.conf", "pg_ident.conf"].map((name) => join(directory, name));
+  await promisify(execFile)("mkfifo", unused);
   await writeConfiguration(directory, shape);
   expect(await readFile(victim, "utf8")).toBe("mine");
   const path = join(directory, "postgresql.conf");
   expect(await readFile(path, "utf8")).toBe(renderConfiguration(shape));
+  for (const each of unused) expect((await lstat(each)).isFile()).toBe(true);
   const about = await lstat(path);
   expect(about.isFile() && about.mode & 0o777).toBe(0o600);
   await writeConfiguration(directory, { ...shape, memoryMiB: 1_024 });

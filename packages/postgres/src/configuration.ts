@@ -20,8 +20,9 @@ export function renderConfiguration(shape: InstanceShape): string {
 }
 
 /**
- * Writes postgresql.conf and pg_hba.conf into a data directory, each whole or not at all. A server
- * that runs reads them when it is told to.
+ * Writes all configuration that a server reads in its data directory, each file whole or not at
+ * all. A server that runs reads it when it is told to. In two of the files there is nothing of
+ * ours, nor shall there be anything else: a pipe would keep the server waiting.
  */
 export async function writeConfiguration(
   dataDirectory: string,
@@ -32,6 +33,9 @@ export async function writeConfiguration(
   await Promise.all([
     replaceFile(join(dataDirectory, "postgresql.conf"), renderConfiguration(shape), owner),
     replaceFile(join(dataDirectory, "pg_hba.conf"), renderHba(rows), owner),
+    ...["postgresql.auto.conf", "pg_ident.conf"].map((name) =>
+      replaceFile(join(dataDirectory, name), "", owner),
+    ),
   ]);
 }
 

@@ -5,8 +5,9 @@
 import { randomBytes } from "node:crypto";
 import { open, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { Fault } from "@aerodb/model";
 import { crc32c, crc32cDone, crc32cNext } from "./crc32c.ts";
-import { readPlainFile } from "./plain-file.ts";
+import { readPlainFile, whyUnreadable } from "./plain-file.ts";
 
 const CONTROL_FILE = join("global", "pg_control");
 /** The part of the control file that is written as one sector; the sum is within. */
@@ -32,14 +33,17 @@ export function newSystemIdentifier(): bigint {
   return randomBytes(8).readBigUInt64BE() >> 1n;
 }
 
-/** Reads the system identifier of a data directory, whether or not its server runs. */
+/**
+ * Reads the system identifier of a data directory, whether or not its server runs. Throws
+ * UNAVAILABLE when somebody put something else in the place of the control file.
+ */
 export async function readSystemIdentifier(dataDirectory: string): Promise<bigint> {
-  return (await readPlainFile(join(dataDirectory, CONTROL_FILE), SECTOR_BYTES)).readBigUInt64LE(0);
+  return (await readSector(dataDirectory)).readBigUInt64LE(0);
 }
 
-/** Whether the pages of a data directory carry checksums. */
+/** Whether the pages of a data directory carry checksums. Throws UNAVAILABLE likewise. */
 export async function readChecksums(dataDirectory: string): Promise<boolean> {
-  const sector = await readPlainFile(join(dataDirectory, CONTROL_FILE), SECTOR_BYTES);
+  const sector = await readSector(dataDirectory);
   const before =
     sector.readUInt32LE(LAYOUT_AT) < LAYOUT_OF_18 ? CHECKSUMS_BEFORE_SUM : CHECKSUMS_BEFORE_SUM_18;
   return sector.readUInt32LE(findSum(sector) - before) !== 0;
@@ -82,6 +86,20 @@ export async function listSegments(dataDirectory: string): Promise<readonly stri
   return names.map((name) => join(directory, name));
 }
 
+async function readSector(dataDirectory: string): Promise<Buffer> {
+  const path = join(dataDirectory, CONTROL_FILE);
+  const sector = await readPlainFile(path, SECTOR_BYTES).catch((error: unknown) => {
+    throw damaged(`Could not read ${path}: ${whyUnreadable(error)}`, error);
+  });
+  if (sector.length === SECTOR_BYTES) return sector;
+  throw damaged(`${path} is too short`);
+}
+
+function damaged(what: string, cause?: unknown): Fault {
+  const help = "put the instance's own data back, or delete its tenant";
+  return new Fault("UNAVAILABLE", `${what}. It is not served: ${help}.`, { cause });
+}
+
 function requireShutDown(control: Buffer, dataDirectory: string): void {
   if (control.readUInt32LE(STATE_AT) === STATE_SHUT_DOWN) return;
   throw new Error(`bug: the server of ${dataDirectory} was not shut down cleanly`);
@@ -94,7 +112,7 @@ function findSum(sector: Buffer): number {
     if (at > STATE_AT && sector.readUInt32LE(at) === crc32cDone(running)) return at;
     running = crc32cNext(running, sector[at] ?? 0);
   }
-  throw new Error("bug: a control file without a matching sum");
+  throw damaged("The control file, global/pg_control, is damaged: its sum does not match");
 }
 
 async function stamp(segment: string, identifier: bigint): Promise<void> {

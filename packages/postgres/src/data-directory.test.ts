@@ -106,7 +106,7 @@ test("a damaged control file, or one of a running server, gets no new identifier
   await cloneDataDirectory(home.template, target);
   const file = await open(join(target, "global/pg_control"), "r+");
   await file.write(Buffer.from([1]), 0, 1, 100);
-  await expect(setSystemIdentifier(target, 1n)).rejects.toThrow("matching sum");
+  await expect(setSystemIdentifier(target, 1n)).rejects.toThrow("sum does not match");
   await file.write(Buffer.from([6]), 0, 1, 16);
   await file.close();
   await expect(setSystemIdentifier(target, 1n)).rejects.toThrow("not shut down cleanly");

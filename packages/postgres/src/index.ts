@@ -9,11 +9,14 @@ export * from "./data-directory.ts";
 export * from "./engine.ts";
 export { EXTENSIONS_SCHEMA } from "./extension-wall.ts";
 export * from "./extensions.ts";
+export * from "./group-holdings.ts";
 export * from "./hba.ts";
 export * from "./held-locks.ts";
 export * from "./identifier.ts";
 export * from "./instance-shape.ts";
 export * from "./isolation/index.ts";
+export { askLargeObjects } from "./large-object-sizes.ts";
+export * from "./largest-relations.ts";
 export * from "./materialized-engine.ts";
 export * from "./message-reader.ts";
 export { ensureMeterRole, meterPassword, meterVerifier } from "./meter-login.ts";
@@ -30,7 +33,11 @@ export {
   SESSIONS_LEAVE_MS,
   type StopMode,
 } from "./postmaster.ts";
-export type { Enclosure, PostmasterSettings } from "./postmaster-launch.ts";
+export {
+  BACKEND_OOM_SCORE,
+  type Enclosure,
+  type PostmasterSettings,
+} from "./postmaster-launch.ts";
 export * from "./postmaster-probe.ts";
 export type { PostmasterTraces } from "./postmaster-search.ts";
 export * from "./postmaster-start.ts";

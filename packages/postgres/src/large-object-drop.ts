@@ -2,7 +2,6 @@
  * Dropping the large objects of a tenant: there may be millions, each needs a lock of its own, and
  * the table of locks is one for all. So they go in small transactions, in one pass by their ids.
  */
-import type { TenantId } from "@aerodb/model";
 import { type Client, DatabaseError } from "pg";
 import { quoteIdentifier } from "./identifier.ts";
 
@@ -25,13 +24,13 @@ export async function hasManyLargeObjects(client: Client, roleId: number): Promi
   return (rowCount ?? 0) > FEW;
 }
 
-/** With the tenant's own rights. Repeatable from any point. */
-export async function dropLargeObjects(client: Client, tenantId: TenantId): Promise<void> {
+/** Those of a role, with its own rights. Repeatable from any point. */
+export async function dropLargeObjects(client: Client, role: string): Promise<void> {
   let size = await sizeOfBatch(client);
   let last = 0;
   for (;;) {
     try {
-      const dropped = await dropAfter(client, tenantId, { last, size });
+      const dropped = await dropAfter(client, role, { last, size });
       if (dropped === undefined) return;
       last = dropped;
     } catch (error) {
@@ -54,17 +53,17 @@ async function sizeOfBatch(client: Client): Promise<number> {
 /** Drops the next ones after an id, and returns the last of them; undefined when none are left. */
 async function dropAfter(
   client: Client,
-  tenantId: TenantId,
+  role: string,
   from: { readonly last: number; readonly size: number },
 ): Promise<number | undefined> {
   const results: unknown = await client.query(
     [
       // What is lost with the server is dropped again: nobody hears of it before all is gone.
       "set local synchronous_commit = off",
-      `set local session authorization ${quoteIdentifier(tenantId)}`,
+      `set local session authorization ${quoteIdentifier(role)}`,
       `select pg_catalog.max(x.oid) as last, pg_catalog.sum(pg_catalog.lo_unlink(x.oid))
         from (select l.oid from pg_catalog.pg_largeobject_metadata l
-          where l.oid > ${from.last} and l.lomowner = '${tenantId}'::pg_catalog.regrole
+          where l.oid > ${from.last} and l.lomowner = '${role}'::pg_catalog.regrole
           order by l.oid limit ${from.size}) x`,
     ].join(";\n"),
   );

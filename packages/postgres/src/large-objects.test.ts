@@ -1,70 +1,116 @@
-/** A tenant with many large objects: what it costs others, and how it goes. */
+/** Large objects of tenants that share an instance: whose they are, and how much each takes. */
+import type { TenantId } from "@aerodb/model";
+import type { Client } from "pg";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { proveIsolation } from "./isolation/isolation-proof.ts";
-import { holds } from "./isolation/rule.ts";
-import { dropTenant } from "./tenant-drop.ts";
-import { type WalledServer, walledServer } from "./throwaway-tenant.ts";
+import { connectMeter, connectPlatform, connectTenant } from "./connection.ts";
+import { askLargeObjects } from "./large-object-sizes.ts";
+import { meterPassword } from "./meter-login.ts";
+import type { Postmaster } from "./postmaster.ts";
+import { startPostmaster } from "./postmaster-start.ts";
+import { generatePassword, scramVerifier } from "./scram.ts";
+import { ensureTenant } from "./tenant-role.ts";
+import {
+  ROOT_PASSWORD,
+  type ThrowawayHome,
+  throwawayHome,
+  throwawayInstance,
+} from "./throwaway-instance.ts";
 
-const scope = { shared: true, forced: false };
-/** More than are looked at, and far more than the table of locks has room for. */
-const MANY = 60_000;
-const AT_ONCE = 1_000;
-let walled: WalledServer;
+const [LARGE, MANY] = ["1".repeat(26), "2".repeat(26)].map((rest) => `ten_${rest}` as TenantId);
+/** Bytes that do not compress, and one of them in an object of its own. */
+const PAGES = `select lo_from_bytea(0, string_agg(sha512(convert_to(i || ':' || j, 'utf8')), ''))
+  from generate_series(1, 10) i, generate_series(1, 6000) j group by i`;
+const TINY = `select lo_from_bytea(0, '\\x00') from generate_series(1, 20000) i`;
+
+let home: ThrowawayHome;
+let postmaster: Postmaster;
+let platform: Client;
+let meter: Client;
+let large: Client;
+let many: Client;
 
 beforeAll(async () => {
-  walled = await walledServer(scope);
+  home = await throwawayHome();
+  const settings = await throwawayInstance(home, "i", { kind: "shared" });
+  postmaster = await startPostmaster(settings);
+  const { socketDirectory } = settings;
+  platform = await connectPlatform({ socketDirectory, password: ROOT_PASSWORD });
+  const connect = async (tenantId: TenantId): Promise<Client> => {
+    const password = generatePassword();
+    const verifier = await scramVerifier(password);
+    const role = { tenantId, verifier, connectionLimit: 5, dedicated: false };
+    await ensureTenant(platform, role);
+    return connectTenant({ socketDirectory, password, tenantId });
+  };
+  large = await connect(LARGE as TenantId);
+  many = await connect(MANY as TenantId);
+  meter = await connectMeter({ socketDirectory, password: meterPassword(ROOT_PASSWORD) });
 });
-afterAll(() => walled.remove());
 
-async function countOf(tenantId: string): Promise<number> {
-  const { rows } = await walled.root.query<{ readonly there: number }>(
-    `select count(*)::int4 as there from pg_catalog.pg_largeobject_metadata l
-      join pg_catalog.pg_roles r on r.oid = l.lomowner where r.rolname = $1`,
-    [tenantId],
-  );
-  return rows[0]?.there ?? 0;
+afterAll(async () => {
+  await Promise.all([platform.end(), meter.end(), large.end(), many.end()]);
+  await postmaster.stop("immediate");
+  await home.remove();
+});
+
+async function kept(): Promise<number> {
+  const { rows } = await platform.query<{ bytes: number }>(`
+    select (pg_total_relation_size('pg_largeobject')
+            + pg_total_relation_size('pg_largeobject_metadata'))::float8 as bytes`);
+  return rows[0]?.bytes ?? 0;
 }
 
-test("of many the first are looked at, all else is found, and all are dropped", async () => {
-  const { root } = walled;
-  const tenant = await walled.newTenant();
-  const neighbour = await walled.newTenant();
-  const client = await tenant.connect();
-  for (let made = 0; made < MANY; made += AT_ONCE) {
-    await client.query(`select count(lo_create(0)) from generate_series(1, ${AT_ONCE})`);
+async function takes(tenantId: TenantId | undefined, mostBlocks?: number): Promise<number> {
+  return (await askLargeObjects(meter, mostBlocks)).get(tenantId as TenantId) ?? 0;
+}
+
+test("each tenant's take what they add to the files, be they few or many", async () => {
+  expect(await askLargeObjects(meter)).toEqual(new Map());
+  const nothing = await kept();
+  await large.query(PAGES);
+  const one = (await kept()) - nothing;
+  expect(one).toBeGreaterThan(3_800_000);
+  expect((await takes(LARGE)) / (nothing + one)).toBeCloseTo(1, 2);
+  await many.query(TINY);
+  const both = (await kept()) - nothing;
+  const sizes = [await takes(LARGE), await takes(MANY)];
+  expect((sizes[0] ?? 0) + (sizes[1] ?? 0)).toBeCloseTo(nothing + both, -4);
+  // Small ones lie in the room that large ones left: that is now nobody's.
+  expect((sizes[0] ?? 0) / one).toBeGreaterThan(0.75);
+  expect((sizes[0] ?? 0) / one).toBeLessThan(1);
+});
+
+test("where there are many blocks some are looked at, and tell nearly the same", async () => {
+  const all = await takes(LARGE);
+  const some = await takes(LARGE, 400);
+  expect(some / all).toBeGreaterThan(0.8);
+  expect(some / all).toBeLessThan(1.25);
+});
+
+test("what the meter may see is whose they are, and nothing of what they say", async () => {
+  for (const statement of [
+    "select data from pg_catalog.pg_largeobject",
+    "select * from pg_catalog.pg_largeobject",
+    "select lo_get(loid) from pg_catalog.pg_largeobject",
+    "update pg_catalog.pg_largeobject set loid = 1",
+  ]) {
+    await expect(meter.query(statement), statement).rejects.toThrow(/permission denied/);
   }
-  await client.end();
-  const theirs = await neighbour.connect();
-  await theirs.query("select lo_from_bytea(0, 'kept')");
-  await theirs.end();
-  // After all of them in the list of what depends on the role.
-  await root.query(`grant execute on function pg_catalog.pg_ls_waldir() to ${tenant.name}`);
-  await root.query(
-    `create sequence aerodb.strayed; alter sequence aerodb.strayed owner to ${tenant.name}`,
-  );
-  const proofs = await proveIsolation(root, scope, [tenant, neighbour]);
-  const [proof] = proofs;
-  expect(proof?.rules.filter((rule) => !holds(rule)).map(({ id }) => id)).toEqual([
-    "ownership.elsewhere",
-    "privilege.elsewhere",
-  ]);
-  const looked = proof?.rules.find(({ id }) => id === "privilege.large_objects");
-  expect(looked?.checked).toBeLessThanOrEqual(10_000);
-  expect(looked?.checked).toBeGreaterThan(9_000);
-
-  const before = (await statements()) ?? 0;
-  await dropTenant(root, tenant.tenantId);
-  expect([await countOf(tenant.tenantId), await countOf(neighbour.tenantId)]).toEqual([0, 1]);
-  // One pass, in batches: not a transaction for each few of them.
-  expect(((await statements()) ?? 0) - before).toBeLessThan(MANY / 100);
+  await expect(large.query("select loid from pg_catalog.pg_largeobject")).rejects.toThrow(/denied/);
 });
 
-/** Transactions that the server has ended so far. */
-async function statements(): Promise<number | undefined> {
-  await walled.root.query("select pg_catalog.pg_stat_force_next_flush()");
-  const { rows } = await walled.root.query<{ readonly ended: number }>(
-    `select xact_commit::int4 as ended from pg_catalog.pg_stat_database
-      where datname = pg_catalog.current_database()`,
-  );
-  return rows[0]?.ended;
-}
+test("nobody can keep them from being counted, and what is removed counts no more", async () => {
+  const lock = "begin; lock table pg_catalog.pg_largeobject in access exclusive mode";
+  await expect(many.query(lock)).rejects.toThrow(/denied/);
+  await many.query("rollback");
+  // Each takes a lock to the end of its transaction.
+  const some = `select lo_unlink(oid) from (
+    select oid from pg_catalog.pg_largeobject_metadata m
+    where m.lomowner = (select oid from pg_catalog.pg_roles where rolname = session_user)
+    limit 2000) s`;
+  await many.query(`begin; ${some}`);
+  expect(await takes(MANY)).toBeGreaterThan(500_000);
+  await many.query("commit");
+  for (;;) if ((await many.query(some)).rowCount === 0) break;
+  expect(await takes(MANY)).toBe(0);
+});

@@ -1,6 +1,6 @@
 /**
  * The login that measures. It is no superuser and owns nothing: it reads the statistics views, the
- * catalogue, and the sizes of files in the data directory.
+ * catalogue, the sizes of files in the data directory, and which large objects there are.
  */
 import { createHmac } from "node:crypto";
 import type { Client } from "pg";
@@ -13,6 +13,8 @@ import { scramVerifier } from "./scram.ts";
 const CONNECTION_LIMIT = 4;
 /** A password of 256 random bits needs no stretching. */
 const ITERATIONS = 1;
+/** Of pg_largeobject. */
+export const METERED_COLUMNS: readonly string[] = ["loid", "ctid"];
 /** From here on some connections can be kept for others than superusers. */
 const RESERVED_SINCE = 16;
 
@@ -51,6 +53,8 @@ function meterRights(major: number, verifier: string): readonly string[] {
     // Sizes from files: pg_relation_size would wait for a lock that a tenant holds on its table.
     // Without more rights it sees no file outside of the data directory.
     `grant execute on function pg_catalog.pg_stat_file(text, boolean) to ${role};`,
+    // Whose large object a row is part of and where it lies; of what it says nothing.
+    `grant select (${METERED_COLUMNS.join(", ")}) on pg_catalog.pg_largeobject to ${role};`,
   ];
 }
 

@@ -57,6 +57,64 @@ async function sizeOf(tenantId: TenantId): Promise<number> {
   return (await askSizes(meter)).tenants.get(tenantId)?.storage_bytes ?? 0;
 }
 
+test("what is stored is what its files take, unlogged and temporary tables included", async () => {
+  const { tenantId, connect } = await newTenant();
+  const client = await connect();
+  const rows = "select i as n, repeat(md5(i::text), 200) as x from generate_series(1, 2000) i";
+  const tables = [
+    ["table", `${tenantId}.kept`],
+    ["unlogged table", `${tenantId}.passing`],
+    ["temporary table", "pg_temp.scratch"],
+  ] as const;
+  for (const [kind, name] of tables) {
+    const before = await sizeOf(tenantId);
+    await client.query(`create ${kind} ${name} as ${rows}`);
+    const total = `select pg_total_relation_size('${name}')::int as bytes`;
+    const bytes = Number((await client.query(total)).rows[0].bytes);
+    const added = (await sizeOf(tenantId)) - before;
+    expect([kind, (added - bytes) / bytes]).toEqual([kind, expect.closeTo(0, 2)]);
+  }
+  const [kept, passing, scratch] = tables.map(([, name]) => name);
+  await client.query(`drop table ${kept}; truncate ${passing}; drop table ${scratch}`);
+  expect(await sizeOf(tenantId)).toBeLessThan(100_000);
+  await client.end();
+});
+
+/** Too random to be compressed. */
+const LONG = Array.from({ length: 800 }, () => generatePassword()).join("");
+const MANY = Array.from({ length: 800 }, () => `"${generatePassword()}"`).join(", ");
+
+test.for<[what: string, statement: string]>([
+  ["a body", `create function f() returns int language plpgsql as '/* ${LONG} */ begin end'`],
+  ["a body that is parsed", `create function f() returns text return '${LONG}'`],
+  [
+    "a default",
+    `create function f(x text default '${LONG}') returns int language sql as 'select 1'`,
+  ],
+  ["a comment on a table", `comment on table t is '${LONG}'`],
+  ["a comment on a column", `comment on column t.n is '${LONG}'`],
+  ["a comment on a constraint", `comment on constraint c on t is '${LONG}'`],
+  ["a comment on a type", `create type e as enum (); comment on type e is '${LONG}'`],
+  [
+    "a comment on a large object",
+    `select lo_create(777); comment on large object 777 is '${LONG}'`,
+  ],
+  ["a view", `create view v as select '${LONG}' as x`],
+  ["a check", `alter table t add check (n::text <> '${LONG}')`],
+  ["an index", `create index on t ((n::text = '${LONG}'))`],
+  ["a setting", `alter role current_user set search_path = ${MANY}`],
+])("%s is stored too", async ([what, statement], { skip }) => {
+  if (what === "an index") skip(home.engine.major < 18, "a row of pg_index fits a page there");
+  const { tenantId, connect } = await newTenant();
+  const client = await connect();
+  await client.query(`set search_path to ${tenantId}`);
+  await client.query("create table t (n int, constraint c check (n > 0))");
+  const before = await sizeOf(tenantId);
+  await client.query(statement);
+  expect(await sizeOf(tenantId)).toBeGreaterThan(before + 20_000);
+  await client.end();
+});
+
 test("numbers move with work", async () => {
   const { tenantId, connect } = await newTenant();
   const client = await connect();

@@ -10,6 +10,8 @@ export const METER_ROLE = "aerodb_meter";
 export const POOL_ROLE = "aerodb_pool";
 /** Every tenant's role is a member of this one, which may connect to the database. */
 export const TENANTS_ROLE = "aerodb_tenants";
+/** Every tenant whose writes are accepted is a member of this one too: it may fill the disk. */
+export const WRITERS_ROLE = "aerodb_writers";
 /** Where the platform keeps what tenants may call: they use it and never create in it. */
 export const PLATFORM_SCHEMA = "aerodb";
 /** Where the tables are that all tenants of a shared instance share. */

@@ -55,8 +55,13 @@ export interface Attempt {
 
 /** What `flock` answers when somebody else holds the lock. */
 export const LOCK_HELD = 75;
-/** Low enough that the kernel ends a backend rather than the server, when memory is short. */
+/** Low enough that the kernel ends something else, when memory is short. */
 const OOM_SCORE = -900;
+/**
+ * High enough that it ends a backend sooner than its server and all else of the machine. To raise
+ * it is always allowed; to lower it, not even root is everywhere.
+ */
+export const BACKEND_OOM_SCORE = 900;
 /** A descriptor that every process of a server inherits: it closes with the last of them. */
 const LIFELINE = 3;
 const GONE_MS = 1_000;
@@ -68,9 +73,8 @@ const ENVIRONMENT = {
   LC_ALL: "C",
   TZ: "UTC",
   PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-  // Backends give up the postmaster's protection from the kernel's out-of-memory killer.
   PG_OOM_ADJUST_FILE: "/proc/self/oom_score_adj",
-  PG_OOM_ADJUST_VALUE: "0",
+  PG_OOM_ADJUST_VALUE: BACKEND_OOM_SCORE.toString(),
 };
 
 export async function launch(settings: PostmasterSettings): Promise<Attempt> {
@@ -173,7 +177,7 @@ async function closed(child: ChildProcess): Promise<void> {
   await once(lifeline, "close");
 }
 
-/** Only root may. Without it the kernel chooses by size, and takes a backend most of the time. */
+/** Only who has the capability may. Without it backends are ended first all the same. */
 async function protect(pid: number | undefined): Promise<void> {
   if (pid === undefined || !canChangeOwner()) return;
   await writeFile(`/proc/${pid}/oom_score_adj`, OOM_SCORE.toString()).catch(() => undefined);

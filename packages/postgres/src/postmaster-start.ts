@@ -150,9 +150,11 @@ async function requireRetriable(
   code: number | undefined,
 ): Promise<void> {
   if (code === LOCK_HELD) return;
-  const log = await logSince(settings.logFile, attempt.logStart);
+  const whole = await readFile(settings.logFile);
+  const log = whole.subarray(attempt.logStart).toString("utf8");
   if (!STILL_ENDING.test(log)) {
-    throw new Fault("UNAVAILABLE", failure(settings.dataDirectory, code, log));
+    const words = lastLines(log) || saidNothing(lastLines(whole.toString("utf8")));
+    throw new Fault("UNAVAILABLE", failure(settings.dataDirectory, code, words));
   }
   // A pid that was used again by another program of the same user would be taken for the old server
   // for ever. Whoever holds the lock knows that no process of it lives.
@@ -161,14 +163,19 @@ async function requireRetriable(
   await run("flock", ["-n", settings.lockFile, "rm", "-f", ...left]).catch(() => undefined);
 }
 
-async function logSince(logFile: string, start: number): Promise<string> {
-  return (await readFile(logFile)).subarray(start).toString("utf8");
+function lastLines(log: string): string {
+  return log.trim().split("\n").slice(-5).join(" / ");
 }
 
-function failure(dataDirectory: string, code: number | undefined, log: string): string {
+/** In place of the words of a server that wrote none, as on a full disk: what its log ends with. */
+export function saidNothing(before: string): string {
+  const nothing = "it wrote nothing to its log, as on a full disk";
+  return before === "" ? `${nothing}.` : `${nothing}. What an earlier one wrote last: ${before}`;
+}
+
+function failure(dataDirectory: string, code: number | undefined, words: string): string {
   const how = code === undefined ? "was killed" : code === 0 ? "ended" : `ended with code ${code}`;
-  const lines = log.trim().split("\n").slice(-5).join(" / ");
-  return `The server of ${dataDirectory} ${how} before it was ready: ${lines}`;
+  return `The server of ${dataDirectory} ${how} before it was ready: ${words}`;
 }
 
 function tooLate(dataDirectory: string, expecting: string): Fault {

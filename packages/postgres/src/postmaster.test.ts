@@ -120,6 +120,15 @@ test("a server that cannot come up is a fault with the end of its log", async ()
   await expect(startPostmaster(broken)).rejects.toThrow(/before it was ready: .*shared_buffers/);
 });
 
+test("one that writes nothing to its log is a fault with what an earlier one wrote last", async () => {
+  const mute = await throwawayInstance(home, "mute");
+  await writeFile(mute.logFile, "PANIC:  could not write to file\n");
+  const enclosure = { wrap: () => ["false"] };
+  await expect(startPostmaster({ ...mute, enclosure })).rejects.toThrow(
+    /ended with code 1 before it was ready: it wrote nothing .* wrote last: PANIC: {2}could not/,
+  );
+});
+
 test("a socket path that the kernel would refuse is refused with a sentence", async () => {
   const socketDirectory = join(home.directory, "x".repeat(100));
   await expect(startPostmaster({ ...settings, socketDirectory })).rejects.toThrow("shorter");

@@ -3,6 +3,7 @@
  * of the server itself by `RECALL_SESSION`, as the session's own role.
  */
 import { quoteIdentifier, quoteLiteral } from "./identifier.ts";
+import { UNIT_MS } from "./setting-value.ts";
 
 export interface SessionMemory {
   /** By `SET`, in force for the session. */
@@ -41,6 +42,8 @@ export const RECALL_SESSION = [
                         pg_catalog.json_build_array(name, setting)), '[]')
                  from pg_catalog.pg_settings
                 where source = 'session' and name not in (${NOT_TOLD})),
+  'usual_timeout_ms', (select reset_val::pg_catalog.int4 from pg_catalog.pg_settings
+                        where name = 'statement_timeout'),
   'statements', (select coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(
                           name, statement, from_sql,
                           parameter_types::pg_catalog.oid[]::pg_catalog.int8[])), '[]')
@@ -71,6 +74,7 @@ type Told = [name: string, text: string, bySql: boolean, types: number[]];
 export function parseSessionMemory([timeout = "", kept = ""]: readonly string[]): SessionMemory {
   const told = JSON.parse(kept) as {
     readonly settings: [string, string][];
+    readonly usual_timeout_ms: number;
     readonly statements: Told[];
     readonly channels: string[];
     readonly unmovable: string[];
@@ -80,8 +84,17 @@ export function parseSessionMemory([timeout = "", kept = ""]: readonly string[])
   });
   const bound = statements.some((each) => each.bySql && !isOnePrepare(each.text));
   const unmovable = [...told.unmovable, ...(bound ? ["statements prepared among others"] : [])];
-  const settings = [...told.settings, ["statement_timeout", timeout] as const];
+  // Where it is what the server gives every session, the next one gives what is usual then.
+  const isUsual = msOf(timeout) === told.usual_timeout_ms;
+  const own = isUsual ? [] : [["statement_timeout", timeout] as const];
+  const settings = [...told.settings, ...own];
   return { settings, statements, channels: told.channels, unmovable };
+}
+
+/** Of a time as `SHOW` writes it. */
+function msOf(text: string): number {
+  const [, count = text, unit = "ms"] = /^(\d+)([a-z]+)$/.exec(text) ?? [];
+  return Number(count) * (UNIT_MS[unit] ?? Number.NaN);
 }
 
 /**

@@ -20,7 +20,14 @@ const SWITCHES: ReadonlyMap<string, string> = new Map([
   ["false", "off"],
 ]);
 const KIB: Readonly<Record<string, number>> = { kB: 1, MB: 1_024, GB: 1_048_576 };
-const MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, min: 60_000, h: 3_600_000 };
+/** The units of time that Postgres writes, in milliseconds. */
+export const UNIT_MS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1_000,
+  min: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
 
 /** What is written is made of what was read, never the caller's text as it came. */
 export function readValue(rule: ValueRule, text: string, memoryMiB: number): ValueReading {
@@ -71,7 +78,7 @@ function readSize(
 
 function readTime(rule: Extract<ValueRule, { readonly kind: "time" }>, text: string): ValueReading {
   const parts = /^(\d{1,9}) ?(ms|s|min|h)$/.exec(text === "0" ? "0ms" : text);
-  const ms = parts === null ? Number.NaN : Number(parts[1]) * (MS[parts[2] ?? ""] ?? 0);
+  const ms = parts === null ? Number.NaN : Number(parts[1]) * (UNIT_MS[parts[2] ?? ""] ?? 0);
   const fits = ms >= rule.leastMs && ms <= rule.mostMs;
   return accept(
     fits && parts !== null ? `${Number(parts[1])}${parts[2]}` : undefined,

@@ -96,7 +96,7 @@ const POLICIES = `
     end loop;
     if not exists (select from pg_catalog.pg_policy p where p.polrelid = it.oid) then
       execute pg_catalog.format('create policy ${policy} on %s
-        using (${SEES}) with check (${IS_OWN})', it.name);
+        using (${SEES}) with check (${IS_OWN} and (select ${platform}.accepts_writes()))', it.name);
     end if;
     if not it.forced then
       execute pg_catalog.format(

@@ -14,6 +14,7 @@ export function driftOf(listed: ListedTenant, desired: TenantRole): readonly str
     ["role.present", !listed.role || !listed.schema],
     ["role.settings", preloads],
     ["role.connections", listed.connectionLimit !== desired.connectionLimit],
+    ["privilege.schema", listed.writesRefused !== (desired.writesRefused ?? false)],
     ["role.password", listed.verifier !== desired.verifier],
     ["role.login", listed.canLogin === (desired.suspended ?? false)],
   ];

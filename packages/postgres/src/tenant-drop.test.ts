@@ -130,6 +130,27 @@ test(
   SETTING_UP_MS + 30_000,
 );
 
+test(
+  "one whose table cannot be taken out keeps no other from it",
+  async () => {
+    const [stubborn, other] = [await keepsWorkersBusy(), await keepsWorkersBusy()];
+    await walled.root.query(`revoke all on schema ${stubborn.name} from ${stubborn.name}`);
+    await expect
+      .poll(async () => [await workers(stubborn), await workers(other)], { timeout: 30_000 })
+      .toEqual([1, 1]);
+    const found = [stubborn, other].map(({ tenantId }) => ({ tenantId, table: `${tenantId}.t` }));
+    expect(await endRunaways(walled.root, 0)).toEqual(expect.arrayContaining(found));
+    const options = "select reloptions::text from pg_class where oid = $1::regclass";
+    const optionsOf = async ({ name }: ThrowawayTenant) => {
+      return (await walled.root.query(options, [`${name}.t`])).rows[0].reloptions;
+    };
+    expect(await optionsOf(other)).toContain("autovacuum_enabled=off");
+    expect(await optionsOf(stubborn)).not.toContain("autovacuum_enabled=off");
+    for (const { tenantId } of [stubborn, other]) await dropTenant(walled.root, tenantId);
+  },
+  2 * SETTING_UP_MS + 60_000,
+);
+
 async function workerPids(): Promise<readonly number[]> {
   const { rows } = await walled.root.query<{ pid: number }>(
     "select pid from pg_stat_progress_analyze",

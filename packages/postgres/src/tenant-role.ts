@@ -8,10 +8,12 @@ import { type Client, DatabaseError } from "pg";
 import { databaseFault } from "./database-fault.ts";
 import { ensureExtensions } from "./extensions.ts";
 import { quoteIdentifier, quoteLiteral } from "./identifier.ts";
-import { DATABASE, PLATFORM_SCHEMA, TENANTS_ROLE } from "./names.ts";
+import { DATABASE, PLATFORM_SCHEMA, TENANTS_ROLE, WRITERS_ROLE } from "./names.ts";
 import { parseScramVerifier } from "./scram.ts";
+import { EARLIER_WRITERS, endEarlierWriters } from "./tenant-writers.ts";
 import { requestDoor } from "./wall-functions.ts";
 import { WALL_TRIGGER } from "./wall-triggers.ts";
+import { joining, OTHER_SCHEMAS, writesAccepted } from "./writes-accepted.ts";
 
 export interface TenantRole {
   readonly tenantId: TenantId;
@@ -21,6 +23,8 @@ export interface TenantRole {
   readonly extensions?: readonly string[];
   /** Whether it may not log in, and should have no session. */
   readonly suspended?: boolean;
+  /** Whether it may add to nothing: what it stores is over its quota. */
+  readonly writesRefused?: boolean;
 }
 
 /**
@@ -47,6 +51,7 @@ export async function ensureTenant(
     throw databaseFault(error, `make ${tenant.tenantId}`);
   }
   if (tenant.extensions?.length) await ensureExtensions(client, tenant.extensions);
+  if (tenant.writesRefused) await endEarlierWriters(client, tenant.tenantId);
 }
 
 async function create(
@@ -66,7 +71,7 @@ function creation(tenant: TenantRole & { readonly dedicated: boolean }): string 
   const name = quoteIdentifier(tenant.tenantId);
   return [
     `create role ${name} ${rights(tenant)}`,
-    joining(name),
+    joining(TENANTS_ROLE, name),
     `create schema ${name}`,
     ...grants(tenant),
     ...settings(tenant),
@@ -87,21 +92,11 @@ function repair(tenant: TenantRole & { readonly dedicated: boolean }): string {
     // It would begin its sessions as another, which neither it nor the walls would know.
     `alter role ${name} reset role`,
     `alter role ${name} in database ${quoteIdentifier(DATABASE)} reset role`,
-    joining(name),
+    joining(TENANTS_ROLE, name),
     `create schema if not exists ${name}`,
     ...grants(tenant),
     ...settings(tenant),
   ].join(";\n");
-}
-
-/** A member that could become the group would own with all others what it makes as that. */
-function joining(name: string): string {
-  const grant = `grant ${quoteIdentifier(TENANTS_ROLE)} to ${name}`;
-  const since16 = "pg_catalog.current_setting('server_version_num')::pg_catalog.int4 >= 160000";
-  return (
-    `do $join$ begin if ${since16} then execute '${grant} with set false'; ` +
-    `else ${grant}; end if; end $join$`
-  );
 }
 
 function rights(tenant: TenantRole): string {
@@ -116,15 +111,13 @@ function rights(tenant: TenantRole): string {
   return `${login} inherit ${never} connection limit ${limit} password ${password}`;
 }
 
-function grants({ tenantId, dedicated }: TenantRole & { readonly dedicated: boolean }) {
+function grants(tenant: TenantRole & { readonly dedicated: boolean }) {
+  const { tenantId, dedicated, writesRefused = false } = tenant;
   const name = quoteIdentifier(tenantId);
-  const own = `grant usage, create on schema ${name} to ${name}`;
-  if (!dedicated) return [own, ...requestDoor(tenantId)];
-  return [
-    own,
-    `grant usage, create on schema public to ${name}`,
-    `grant create on database ${quoteIdentifier(DATABASE)} to ${name}`,
-  ];
+  const own = `grant usage on schema ${name} to ${name}`;
+  const writes = writesAccepted(tenantId, { dedicated, accepted: !writesRefused });
+  if (!dedicated) return [own, ...writes, ...requestDoor(tenantId)];
+  return [own, `grant usage on schema public to ${name}`, ...writes];
 }
 
 /** The tag by which policies know the tenant is there from the start of every session. */
@@ -147,9 +140,9 @@ export interface ListedTenant {
   readonly role: boolean;
   readonly schema: boolean;
   /**
-   * Whether the role is in TENANTS_ROLE, may create in its schema, has no right it must not, and
-   * begins every session with its own tag; where walls stand, also whether pooled requests reach
-   * it.
+   * Whether the role is in TENANTS_ROLE, may use its schema, has no right it must not, may write
+   * everywhere or nowhere, and begins every session with its own tag; where walls stand, also
+   * whether pooled requests reach it.
    */
   readonly granted: boolean;
   /** Which of that it is not, by the rules of proofs that ask the same. */
@@ -160,6 +153,10 @@ export interface ListedTenant {
   readonly verifier: string | undefined;
   /** -1 when there is no limit, or no role. */
   readonly connectionLimit: number;
+  /** Whether it may add to nothing, not being allowed to create in its own schema. */
+  readonly writesRefused: boolean;
+  /** Of one that may not: sessions that could still write by what they began with. */
+  readonly earlierWriters: number;
   /** What is set for its role, by the platform or itself, as `name=value`. */
   readonly settings: readonly string[];
   /** Extensions in its instance, whoever installed them. */
@@ -182,11 +179,26 @@ interface ListedRow extends Omit<ListedTenant, "verifier"> {
   readonly verifier: string | null;
 }
 
+/** Of a role `r` and its schema `n`. */
+const ACCEPTED = `coalesce(pg_catalog.has_schema_privilege(r.oid, n.oid, 'create'), false)`;
+/** In an instance of its own it also has a database and maybe other schemas to create in. */
+const CREATES_ELSEWHERE = `not exists (select from walled) and r.oid is not null
+      and n.oid is not null and not ${ACCEPTED} and (
+        pg_catalog.has_database_privilege(r.oid, '${DATABASE}', 'create')
+        or exists (select from pg_catalog.pg_namespace o where ${OTHER_SCHEMAS}
+          and pg_catalog.has_schema_privilege(r.oid, o.oid, 'create')))`;
+
 const LIST = `
 with members as materialized (
   select m.member from pg_catalog.pg_auth_members m
   where m.roleid = (select oid from pg_catalog.pg_authid where rolname = '${TENANTS_ROLE}')
     and pg_catalog.to_jsonb(m) ->> 'set_option' is distinct from 'true'
+), writers as materialized (
+  select m.member, pg_catalog.bool_or(
+    coalesce(pg_catalog.to_jsonb(m) ->> 'set_option' = 'true', false)) as settable
+  from pg_catalog.pg_auth_members m
+  where m.roleid = (select oid from pg_catalog.pg_authid where rolname = '${WRITERS_ROLE}')
+  group by m.member
 ), settings as materialized (
   select s.setrole, pg_catalog.array_agg(pair) as pairs,
     pg_catalog.string_agg(pair, ',') filter (
@@ -214,11 +226,13 @@ select coalesce(r.rolname, n.nspname) as "tenantId",
   r.oid is not null as "role",
   n.oid is not null as "schema",
   pg_catalog.array_remove(array[
-    case when m.member is null then 'role.memberships' end,
+    case when m.member is null or w.settable or (w.member is not null) <> ${ACCEPTED}
+      then 'role.memberships' end,
     case when r.rolsuper or r.rolcreaterole or r.rolcreatedb or r.rolreplication or r.rolbypassrls
       then 'role.attributes' end,
-    case when not coalesce(pg_catalog.has_schema_privilege(r.oid, n.oid, 'create'), false)
+    case when not coalesce(pg_catalog.has_schema_privilege(r.oid, n.oid, 'usage'), false)
       then 'privilege.schema' end,
+    case when ${CREATES_ELSEWHERE} then 'privilege.elsewhere' end,
     case when not coalesce(s.tag = 'app.tenant_id=' || r.rolname, false)
       or exists (select from walled)
         and not coalesce(s.pairs @> array['temp_file_limit=${TEMP_FILE_LIMIT}'], false)
@@ -230,12 +244,15 @@ select coalesce(r.rolname, n.nspname) as "tenantId",
   coalesce(o.open, 0) as "sessions",
   r.rolpassword as "verifier",
   coalesce(r.rolconnlimit, -1) as "connectionLimit",
+  r.oid is not null and n.oid is not null and not ${ACCEPTED} as "writesRefused",
+  ${EARLIER_WRITERS} as "earlierWriters",
   coalesce(s.pairs, '{}') as "settings",
   array(select extname::pg_catalog.text from pg_catalog.pg_extension
          where extname <> 'plpgsql') as "extensions"
 from roles r
 full join schemas n on n.nspname = r.rolname
 left join members m on m.member = r.oid
+left join writers w on w.member = r.oid
 left join settings s on s.setrole = r.oid
 left join sessions o on o.usesysid = r.oid
 ) as found
@@ -253,6 +270,8 @@ export function isAsDesired(listed: ListedTenant, desired: TenantRole): boolean 
     (desired.suspended ? !listed.canLogin && listed.sessions === 0 : listed.canLogin) &&
     listed.verifier === desired.verifier &&
     listed.connectionLimit === desired.connectionLimit &&
+    listed.writesRefused === (desired.writesRefused ?? false) &&
+    listed.earlierWriters === 0 &&
     (desired.extensions ?? []).every((name) => listed.extensions.includes(name)) &&
     !listed.settings.some((setting) => UNDONE.test(setting))
   );

@@ -4,22 +4,18 @@
  * scripts of extensions are exempt.
  */
 import { quoteLiteral } from "./identifier.ts";
-import { PLATFORM_SCHEMA, POOL_ROLE, SHARED_ROLE, TENANTS_ROLE } from "./names.ts";
+import { PLATFORM_SCHEMA, POOL_ROLE, SHARED_ROLE, TENANTS_ROLE, WRITERS_ROLE } from "./names.ts";
 import { POLICY_PREFIX, platform, platformFunction } from "./wall-functions.ts";
-
-interface WallTrigger {
-  readonly name: string;
-  readonly event: "ddl_command_end" | "sql_drop";
-  readonly tags: readonly string[];
-  readonly declarations: string;
-  readonly body: string;
-}
+import type { WallTrigger } from "./wall-trigger.ts";
+import { WRITES_TRIGGERS } from "./writes-triggers.ts";
 
 const ours = (name: string) => `starts_with(${name}::text, ${quoteLiteral(POLICY_PREFIX)})`;
 const commands = "pg_event_trigger_ddl_commands() d";
 const DOORS = `${quoteLiteral(PLATFORM_SCHEMA)}::regnamespace`;
 const POOL = `${quoteLiteral(POOL_ROLE)}::regrole`;
-const GROUP = `${quoteLiteral(TENANTS_ROLE)}::regrole`;
+const GROUPS = [TENANTS_ROLE, WRITERS_ROLE]
+  .map((name) => `${quoteLiteral(name)}::regrole`)
+  .join(", ");
 const LEAVE_DOOR = "Leave it: only pooled requests use it.";
 const KEPT = "It binds nobody but strangers to the table, and costs its owner nothing: leave it.";
 
@@ -277,9 +273,9 @@ const GRANTS: WallTrigger = {
       where e.grantee <> giver and not (l.open and e.grantee = 0)
         and not (l.door and e.grantee = ${POOL}) limit 1;
     if tg_tag = 'ALTER DEFAULT PRIVILEGES' and exists (
-        select from pg_default_acl f where f.defaclrole = ${GROUP}) then
+        select from pg_default_acl f where f.defaclrole in (${GROUPS})) then
       perform ${platform}.refuse(
-        'what the group of all tenants makes is not a tenant''s to decide',
+        'what a group of tenants makes is not a tenant''s to decide',
         'Leave out FOR ROLE: what you make later is yours in any case.');
     end if;
     if tg_tag = 'ALTER DEFAULT PRIVILEGES' and exists (
@@ -299,6 +295,7 @@ const GRANTS: WallTrigger = {
 
 const TRIGGERS = [
   ...[RELATIONS, POLICIES, DROPPED_POLICIES, DROPPED_DOORS, ROUTINES, DEPENDENCIES, GRANTS],
+  ...WRITES_TRIGGERS,
 ];
 const nameOf = ({ name }: WallTrigger) => `aerodb_${name}`;
 /** One that is switched on exactly where the walls stand. */
@@ -325,8 +322,15 @@ export const WALL_TRIGGERS: readonly string[] = TRIGGERS.flatMap((trigger) => {
   ];
 });
 
-/** Switches all on or off. */
-export function switching(on: boolean): readonly string[] {
-  const how = on ? "enable" : "disable";
-  return TRIGGERS.map((trigger) => `alter event trigger ${nameOf(trigger)} ${how};`);
+/** Switches on all, or only those that stand in an instance of one tenant too. */
+export function switching(shared: boolean): readonly string[] {
+  return TRIGGERS.map((trigger) => {
+    const how = shared || trigger.everywhere ? "enable" : "disable";
+    return `alter event trigger ${nameOf(trigger)} ${how};`;
+  });
 }
+
+/** Which of them, and of their functions, must stand in every instance. */
+export const TRIGGERS_EVERYWHERE: readonly string[] = TRIGGERS.filter(
+  ({ everywhere }) => everywhere,
+).map(({ name }) => name);

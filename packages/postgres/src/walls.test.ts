@@ -291,6 +291,27 @@ test("one that something hangs on goes with it, and keeps nobody else from what 
   await theirs.end();
 });
 
+test("what cannot be kept of one tenant keeps nobody else from it", async () => {
+  const neighbours = [await walled.newTenant(), await walled.newTenant()];
+  const bare = "explain analyze create table bare as select 1 as i";
+  await client.query(bare);
+  await walled.root.query(`revoke all on schema ${tenant.name} from ${tenant.name}`);
+  for (const neighbour of neighbours) {
+    const theirs = await neighbour.connect();
+    await theirs.query(bare);
+    await theirs.end();
+  }
+  expect(await ensureWalls(walled.root, WALLS)).toBeGreaterThan(0);
+  const kept = "select relrowsecurity as kept from pg_class where oid = $1::regclass";
+  for (const { name } of neighbours) {
+    const { rows } = await walled.root.query(kept, [`${name}.bare`]);
+    expect(rows).toEqual([{ kept: true }]);
+  }
+  await walled.root.query(`grant all on schema ${tenant.name} to ${tenant.name}`);
+  expect(await ensureWalls(walled.root, WALLS)).toBe(0);
+  for (const { tenantId } of neighbours) await dropTenant(walled.root, tenantId);
+});
+
 test.each([
   "grant all on tables to public",
   "grant all on sequences to public",

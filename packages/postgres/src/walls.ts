@@ -8,7 +8,7 @@ import { Fault } from "@aerodb/model";
 import type { Client, DatabaseError } from "pg";
 import { databaseFault, isOfStatement } from "./database-fault.ts";
 import { quoteIdentifier, quoteLiteral } from "./identifier.ts";
-import { PLATFORM_SCHEMA, POOL_ROLE, SHARED_SCHEMA, TENANTS_ROLE } from "./names.ts";
+import { PLATFORM_SCHEMA, POOL_ROLE, SHARED_SCHEMA, TENANTS_ROLE, WRITERS_ROLE } from "./names.ts";
 import { type PoolLogin, poolRights, poolRoleCreation } from "./pool-login.ts";
 import { closingFunctions } from "./public-functions.ts";
 import {
@@ -20,6 +20,7 @@ import {
   WALL_FUNCTIONS,
 } from "./wall-functions.ts";
 import { switching, WALL_TRIGGERS } from "./wall-triggers.ts";
+import { isRightGuard, WRITERS_GROUP, WRITES_FUNCTIONS } from "./writes-wall.ts";
 
 export interface Walls {
   /** Whether tenants are to be kept apart here: in an instance of many. */
@@ -43,13 +44,17 @@ const MOST_BLOCKED = 10;
 const BLOCKED_CODES = ["55P03", "40P01", "53200"];
 
 const tenants = quoteIdentifier(TENANTS_ROLE);
+/** Tenants have the rights of these, and could say what comes with what they make. */
+const GROUPS = [TENANTS_ROLE, WRITERS_ROLE].map(quoteLiteral).join(", ");
 
 const STANDING: readonly string[] = [
   ...poolRoleCreation(),
   `create schema if not exists ${platform};`,
   `grant usage on schema ${platform} to ${tenants};`,
   forcing(false),
+  ...WRITERS_GROUP,
   ...WALL_FUNCTIONS,
+  ...WRITES_FUNCTIONS,
   ...WALL_TRIGGERS,
 ];
 const VERSION = createHash("sha256").update(STANDING.join("\n")).digest("hex").slice(0, 12);
@@ -74,41 +79,49 @@ export const WALLS: readonly string[] = [
 ];
 
 /**
- * Makes the walls of an instance what they should be, and in a shared one the relations that its
- * tenants already have: as their owners, for no statement of the superuser touches what a tenant
- * made. Returns how many relations are left for the next time because somebody holds them. Safe to
- * repeat and to race; one question when nothing is to do.
+ * Makes the walls of an instance what they should be, and the relations that its tenants already
+ * have: as their owners, for no statement of the superuser touches what a tenant made. Returns how
+ * many relations are left for the next time because somebody holds them. Safe to repeat and to
+ * race; one question when nothing is to do.
  */
 export async function ensureWalls(client: Client, walls: WallOptions): Promise<number> {
   try {
     const { rows } = await client.query<Look>(LOOK, [walls.shared, walls.forced]);
     const [look] = rows;
     if (look === undefined) throw new Error("bug: no answer to what walls there are");
-    if (look.own === false) throw taken();
+    if (look.own === false) {
+      // Where it is alone the rights that it has are wall enough.
+      if (!walls.shared) return 0;
+      throw taken();
+    }
     await raise(client, walls, look);
-    return await keepRelations(client, look.bare);
+    const unguarded = (await client.query<Bare>(UNGUARDED)).rows;
+    return (
+      (await keepRelations(client, "keep_relation", look.bare)) +
+      (await keepRelations(client, "keep_writes", unguarded))
+    );
   } catch (error) {
     throw databaseFault(error, "raise its walls");
   }
 }
 
 /**
- * Every tenant has the rights of the group, and with them may say what comes with what the group
- * makes. It makes nothing, so what is said has no effect; but it would stand there for all.
+ * Every tenant has the rights of the groups, and with them may say what comes with what a group
+ * makes. They make nothing, so what is said has no effect; but it would stand there for all.
  */
 export const DEFAULTS_AS_NEW = oneLine(`do $defaults$
   declare it record; who text; head text;
   begin
     for it in
-      select f.defaclacl as acl, f.defaclnamespace = 0 as everywhere,
+      select f.defaclacl as acl, f.defaclnamespace = 0 as everywhere, g.rolname as role,
         (array['tables', 'sequences', 'functions', 'types', 'schemas', 'large objects'])[
           pg_catalog.strpos('rSfTnL', f.defaclobjtype::pg_catalog.text)] as kind,
         coalesce((select pg_catalog.format(' in schema %I', n.nspname)
           from pg_catalog.pg_namespace n where n.oid = f.defaclnamespace), '') as place
       from pg_catalog.pg_default_acl f join pg_catalog.pg_roles g on g.oid = f.defaclrole
-      where g.rolname = ${quoteLiteral(TENANTS_ROLE)}
+      where g.rolname in (${GROUPS})
     loop
-      head := pg_catalog.format('alter default privileges for role ${tenants}%s ', it.place);
+      head := pg_catalog.format('alter default privileges for role %I%s ', it.role, it.place);
       for who in select distinct case e.grantee when 0 then 'public'
           else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(e.grantee)) end
         from pg_catalog.aclexplode(it.acl) e
@@ -116,7 +129,7 @@ export const DEFAULTS_AS_NEW = oneLine(`do $defaults$
         execute pg_catalog.format('%s revoke all on %s from %s', head, it.kind, who);
       end loop;
       if it.everywhere then
-        execute pg_catalog.format('%s grant all on %s to ${tenants}', head, it.kind);
+        execute pg_catalog.format('%s grant all on %s to %I', head, it.kind, it.role);
         if it.kind in ('functions', 'types') then
           execute pg_catalog.format('%s grant all on %s to public', head, it.kind);
         end if;
@@ -132,7 +145,13 @@ interface Look {
   readonly verifier: string | null;
   /** Whether somebody decided what comes with what all tenants as a group would make. */
   readonly defaults: boolean;
-  readonly bare: readonly { readonly tenantId: string; readonly relations: readonly number[] }[];
+  readonly bare: readonly Bare[];
+}
+
+/** Relations of a tenant that lack what the platform keeps on them. */
+interface Bare {
+  readonly tenantId: string;
+  readonly relations: readonly number[];
 }
 
 /** What EXPLAIN ANALYZE made is here too: Postgres fires no event trigger for that. */
@@ -152,7 +171,7 @@ with recursive sources(start, source) as (
 )
 select s.mark, s.own, exists (
   select from pg_catalog.pg_default_acl f join pg_catalog.pg_roles g on g.oid = f.defaclrole
-  where g.rolname = '${TENANTS_ROLE}'
+  where g.rolname in (${GROUPS})
 ) as defaults, (
   select rolpassword from pg_catalog.pg_authid where rolname = '${POOL_ROLE}' and rolcanlogin
 ) as verifier, coalesce((
@@ -179,6 +198,17 @@ from (select) one left join (
   from pg_catalog.pg_namespace where nspname = '${PLATFORM_SCHEMA}'
 ) s on true`;
 
+/** Tables without the trigger that refuses writes over quota, wherever a tenant has them. */
+const UNGUARDED = `
+select r.rolname as "tenantId", pg_catalog.array_agg(c.oid) as relations
+from pg_catalog.pg_class c
+join pg_catalog.pg_roles r on r.oid = c.relowner
+where c.relkind in ('r', 'p') and c.relpersistence <> 't'
+  and pg_catalog.starts_with(r.rolname::pg_catalog.text, 'ten_')
+  and not exists (select from pg_catalog.pg_trigger g
+    where g.tgrelid = c.oid and ${isRightGuard("r.rolname")})
+group by r.rolname`;
+
 function taken(): Fault {
   return new Fault(
     "UNAVAILABLE",
@@ -200,13 +230,20 @@ async function raise(client: Client, walls: WallOptions, look: Look): Promise<vo
   if (statements.length > 0) await client.query([`${ONE_AT_A_TIME};`, ...statements].join("\n"));
 }
 
-async function keepRelations(client: Client, bare: Look["bare"]): Promise<number> {
+type Keeping = "keep_relation" | "keep_writes";
+
+async function keepRelations(
+  client: Client,
+  keeping: Keeping,
+  bare: readonly Bare[],
+): Promise<number> {
   let left = 0;
   let blocked = 0;
   for (const { tenantId, relations } of bare) {
     for (let start = 0; start < relations.length; start += BATCH_RELATIONS) {
       const batch = relations.slice(start, start + BATCH_RELATIONS);
-      const outcome = blocked < MOST_BLOCKED ? await keepBatch(client, tenantId, batch) : "held";
+      const outcome =
+        blocked < MOST_BLOCKED ? await keepBatch(client, keeping, tenantId, batch) : "held";
       if (outcome === "kept") continue;
       if (outcome === "held") blocked += 1;
       left += batch.length;
@@ -221,6 +258,7 @@ async function keepRelations(client: Client, bare: Look["bare"]): Promise<number
  */
 async function keepBatch(
   client: Client,
+  keeping: Keeping,
   tenantId: string,
   relations: readonly number[],
 ): Promise<"kept" | "held" | "failed"> {
@@ -229,7 +267,7 @@ async function keepBatch(
       [
         `set local lock_timeout = '${LOCK_TIMEOUT_MS}ms'`,
         `set local session authorization ${quoteIdentifier(tenantId)}`,
-        ...relations.map((relation) => `select ${platform}.keep_relation(${relation})`),
+        ...relations.map((relation) => `select ${platform}.${keeping}(${relation})`),
       ].join(";\n"),
     );
     return "kept";

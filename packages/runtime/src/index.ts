@@ -7,6 +7,7 @@ export * from "./id.ts";
 export * from "./ledger.ts";
 export * from "./logger.ts";
 export * from "./loop.ts";
+export * from "./make-home.ts";
 export * from "./process-life.ts";
 export * from "./spool.ts";
 export * from "./waiters.ts";

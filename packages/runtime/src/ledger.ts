@@ -82,6 +82,11 @@ export class Ledger {
     this.#take(generation, entries);
   }
 
+  /** Puts an entry of the process's own, which nobody told it. On disk when it returns. */
+  note({ kind, id, generation, body }: LedgerEntry): void {
+    this.#put.run(kind, id, generation, body);
+  }
+
   /** Drops an entry. Repeating it has no further effect. */
   forget(kind: string, id: string): void {
     this.#remove.run(kind, id);

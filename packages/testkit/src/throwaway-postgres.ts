@@ -1,7 +1,8 @@
 /** A Postgres server for one test file: made in a temporary directory, gone with it. */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmod, chown, mkdir, mkdtemp, rm } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { chmod, chown, mkdir, mkdtemp, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { openDatabase, sql } from "@aerodb/db";
@@ -32,17 +33,11 @@ export async function startThrowawayPostgres(
 ): Promise<ThrowawayPostgres> {
   const nobody = process.getuid?.() === 0 ? NOBODY : undefined;
   const owner = nobody ?? {};
-  const home = await mkdtemp("/tmp/aerodb-test-");
-  const data = join(home, "data");
-  await mkdir(data);
-  if (nobody !== undefined) {
-    await chown(home, nobody.uid, nobody.gid);
-    await chown(data, nobody.uid, nobody.gid);
-  }
-  await chmod(data, 0o700);
-  const initdb = ["--auth=trust", "--username=postgres", "--no-sync", "--locale=C", "-E", "UTF8"];
   const { binDirectory } = await findEngine();
-  await run(join(binDirectory, "initdb"), [...initdb, "-D", data], { ...owner, cwd: home });
+  const home = await mkdtemp("/tmp/aerodb-test-");
+  if (nobody !== undefined) await chown(home, nobody.uid, nobody.gid);
+  const data = join(home, "data");
+  await fillData(data, { binDirectory, owner });
   const server = spawn(join(binDirectory, "postgres"), ["-D", data, ...settings(home, options)], {
     ...owner,
     cwd: home,
@@ -61,6 +56,41 @@ export async function startThrowawayPostgres(
       await rm(home, { recursive: true, force: true });
     },
   };
+}
+
+interface Initialising {
+  readonly binDirectory: string;
+  readonly owner: { readonly uid?: number; readonly gid?: number };
+}
+
+/** Makes a data directory, which is not there yet: in a run of tests a copy of the first. */
+async function fillData(data: string, how: Initialising): Promise<void> {
+  const shared = process.env["THROWAWAY_DIRECTORY"];
+  if (shared === undefined) return initialise(data, how);
+  const first = join(shared, "throwaway-data");
+  if (!existsSync(first)) {
+    await mkdir(shared, { recursive: true, mode: 0o711 });
+    const building = await mkdtemp(`${first}-`);
+    await initialise(building, how);
+    try {
+      await rename(building, first);
+    } catch (error) {
+      // Another test file was quicker.
+      if (!existsSync(first)) throw error;
+      await rm(building, { recursive: true, force: true });
+    }
+  }
+  // By its user, who alone may read it.
+  await run("cp", ["-a", first, data], how.owner);
+}
+
+async function initialise(data: string, { binDirectory, owner }: Initialising): Promise<void> {
+  await mkdir(data, { recursive: true });
+  const { uid, gid } = owner;
+  if (uid !== undefined && gid !== undefined) await chown(data, uid, gid);
+  await chmod(data, 0o700);
+  const initdb = ["--auth=trust", "--username=postgres", "--no-sync", "--locale=C", "-E", "UTF8"];
+  await run(join(binDirectory, "initdb"), [...initdb, "-D", data], { ...owner, cwd: data });
 }
 
 function settings(home: string, { durable = false }: ThrowawayOptions): string[] {

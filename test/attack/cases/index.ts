@@ -18,6 +18,7 @@ import { SHARED, SHOWN_OF_SHARED } from "./shared.ts";
 import { SHOWN } from "./shown.ts";
 import { SUSPENDED } from "./suspended.ts";
 import { GRANTS, WALLS } from "./walls.ts";
+import { WRITES } from "./writes.ts";
 
 export { HOGS };
 
@@ -37,6 +38,7 @@ export const INSTANCE_CASES: readonly AttackCase[] = [
   ...EXTENSIONS,
   ...SERVER,
   ...LIMITS,
+  ...WRITES,
   ...METERING,
   ...SHOWN,
   ...SHOWN_OF_SHARED,

@@ -156,6 +156,11 @@ export const SHOWN = family(
       attack: "select from pg_policies where schemaname = '{neighbour}' and qual is not null",
       documented: DEFINITIONS,
     },
+    refused_writes: {
+      attack: `select from pg_namespace where nspname = '{neighbour}'
+        and has_schema_privilege('{neighbour}', oid, 'create')`,
+      documented: ACTIVITY,
+    },
     number_of_tenants: {
       attack: "select from pg_roles where rolname like 'ten\\_%' having count(*) > 1",
       documented: ACTIVITY,

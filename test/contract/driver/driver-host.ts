@@ -5,8 +5,9 @@ import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connectPlatform } from "@aerodb/postgres";
-import { newSecret, within } from "@aerodb/runtime";
+import { within } from "@aerodb/runtime";
 import type { Client } from "pg";
+import { inject } from "vitest";
 import type { InstanceDriver, RunningInstance } from "../../../agent/src/drivers/driver.ts";
 import { FakeHost } from "../../../agent/src/drivers/fake-host.ts";
 import type { InstanceSpec } from "../../../agent/src/instance-spec.ts";
@@ -24,6 +25,8 @@ export interface DriverHost {
 }
 
 const LIFE_MS = 60_000;
+/** One for all hosts of a run: they share templates, which hold its verifier. */
+const ROOT_PASSWORD = "test-root-password-of-some-length-0123456789";
 
 /** The fake outlives agents itself. */
 export class FakeDriverHost implements DriverHost {
@@ -55,8 +58,8 @@ export class RealDriverHost implements DriverHost {
   ): Promise<RealDriverHost> {
     const home = await mkdtemp(join(tmpdir(), `${how.kind}-driver-`));
     await chmod(home, 0o711);
-    const engines = join(home, "engines");
-    const made = { home, engines, rootPassword: newSecret(), dockerSocket: "" };
+    const engines = join(inject("enginesDirectory"), "of-drivers");
+    const made = { home, engines, rootPassword: ROOT_PASSWORD, dockerSocket: "" };
     const host = new RealDriverHost({ ...made, ...how });
     await host.next();
     return host;

@@ -81,14 +81,14 @@ export class ContainerDriver implements InstanceDriver {
     this.#watch = new ContainerWatch({ docker, label, logger, signal });
   }
 
-  async recover(): Promise<void> {
+  async recover(served?: Pick<ReadonlySet<InstanceId>, "has">): Promise<void> {
     await untilDockerAnswers(this.#docker, DOCKER_DEADLINE_MS);
     await this.#watch.open();
     // What runs is adopted; what never ran, or did not go when it ended, is nothing.
     for (const { state, containerId } of (await this.#containers.list()).values()) {
       if (state !== "running") await this.#containers.remove(containerId);
     }
-    await this.#store.recover();
+    await this.#store.recover(served);
   }
 
   async prepare(major: number): Promise<void> {
@@ -172,6 +172,18 @@ export class ContainerDriver implements InstanceDriver {
 
   storageBytes(id: InstanceId): Promise<bigint | undefined> {
     return this.#store.storageBytes(id);
+  }
+
+  volumeFreeBytes(id: InstanceId): Promise<number | undefined> {
+    return this.#store.volumeFreeBytes(id);
+  }
+
+  releaseBallast(id: InstanceId): Promise<number> {
+    return this.#store.releaseBallast(id);
+  }
+
+  restoreBallast(id: InstanceId): Promise<boolean> {
+    return this.#store.restoreBallast(id);
   }
 
   release(): Promise<void> {

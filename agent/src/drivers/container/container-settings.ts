@@ -3,7 +3,7 @@
  * no capabilities, nothing to write to but its own directories, and a user of its own.
  */
 import type { InstanceId } from "@aerodb/model";
-import { type Owner, SOCKET_PORT } from "@aerodb/postgres";
+import { BACKEND_OOM_SCORE, type Owner, SOCKET_PORT } from "@aerodb/postgres";
 import type Docker from "dockerode";
 import type { InstanceSpec } from "../../instance-spec.ts";
 import { backendMemoryBytes, groupLimitsOf } from "../../limits/group-limits.ts";
@@ -34,8 +34,6 @@ const LEAST_SHARES = 2;
 const TMP = "rw,noexec,nosuid,nodev,size=16m,mode=1777";
 /** What Docker itself keeps of a container's output: only what is said before the log is open. */
 const OUTPUT_KEPT = { "max-size": "64k", "max-file": "1" };
-/** A backend is ended sooner than anything of the machine, and sooner than its postmaster. */
-const BACKEND_OOM_SCORE = "900";
 
 /** Names are unique within a Docker: a second container of an instance is refused. */
 export function containerName(id: InstanceId): string {

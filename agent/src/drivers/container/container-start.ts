@@ -4,7 +4,7 @@
  */
 import { writeFile } from "node:fs/promises";
 import { Fault, type InstanceId, messageOf } from "@aerodb/model";
-import type { Owner } from "@aerodb/postgres";
+import { type Owner, saidNothing } from "@aerodb/postgres";
 import { failpoint, type Logger, monotonicMs, sleep } from "@aerodb/runtime";
 import type { InstanceSpec } from "../../instance-spec.ts";
 import type { Furnished, InstanceStore } from "../../storage/instance-store.ts";
@@ -107,7 +107,9 @@ async function launch(
     const end = await readyOrEnded(ports, spec.id, ended, wait);
     if (end === undefined) return await adopt(ports, spec.id, container);
     if (end.code !== LOCK_HELD) {
-      throw new Fault("UNAVAILABLE", failure(spec.id, end, await lastLines(place.log, logStart)));
+      const words = await lastLines(place.log, logStart);
+      const said = words || saidNothing(await lastLines(place.log, 0));
+      throw new Fault("UNAVAILABLE", failure(spec.id, end, said));
     }
   } catch (error) {
     await dropContainer(ports, container);

@@ -1,6 +1,7 @@
 /** Which walls stand around a container that runs: read from Docker and the kernel, not assumed. */
 import { readFile } from "node:fs/promises";
 import type Docker from "dockerode";
+import { sparesServer } from "../../limits/process-limits.ts";
 
 export async function wallsAround(config: Docker.HostConfig, pid: number): Promise<string[]> {
   const [status, limits] = await Promise.all(
@@ -13,6 +14,7 @@ export async function wallsAround(config: Docker.HostConfig, pid: number): Promi
     "cgroup:memory": (config.Memory ?? 0) > 0,
     "cgroup:pids": (config.PidsLimit ?? 0) > 0,
     "backend:memory": /^Max data size +\d/m.test(limits ?? ""),
+    "oom:backends": await sparesServer(pid),
     "sandbox:container": true,
     "network:none": config.NetworkMode === "none",
   };

@@ -64,8 +64,8 @@ export class ProcessDriver implements InstanceDriver {
     return this.#store.records;
   }
 
-  async recover(): Promise<void> {
-    await this.#store.recover();
+  async recover(served?: Pick<ReadonlySet<InstanceId>, "has">): Promise<void> {
+    await this.#store.recover(served);
     await this.#walls.sweep();
   }
 
@@ -160,6 +160,18 @@ export class ProcessDriver implements InstanceDriver {
 
   storageBytes(id: InstanceId): Promise<bigint | undefined> {
     return this.#store.storageBytes(id);
+  }
+
+  volumeFreeBytes(id: InstanceId): Promise<number | undefined> {
+    return this.#store.volumeFreeBytes(id);
+  }
+
+  releaseBallast(id: InstanceId): Promise<number> {
+    return this.#store.releaseBallast(id);
+  }
+
+  restoreBallast(id: InstanceId): Promise<boolean> {
+    return this.#store.restoreBallast(id);
   }
 
   release(): Promise<void> {

@@ -110,6 +110,7 @@ test("the walls that are there are named", async () => {
   if (!noSandbox) expect(running.walls).toContain("network:none");
   if (!noGroups) expect(running.walls).toContain("cgroup:memory");
   expect(running.walls).toContain("backend:memory");
+  expect(running.walls).toContain("oom:backends");
   const [found] = await newDriver().list();
   expect(found?.running?.walls).toEqual(running.walls);
 });
@@ -238,6 +239,26 @@ test("after a restart of the machine, what servers left of themselves is no hind
   expect((await driver.list()).map((found) => found.running)).toEqual([undefined]);
   expect((await driver.start(spec, signal)).pid).not.toBe(other.pid);
   other.kill();
+});
+
+test("backends are ended before their server when the machine is out of memory", async () => {
+  const { running } = await started();
+  await connected(running);
+  const processes = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+  const scores = await Promise.all(
+    processes.map(async (pid) => {
+      const [about = "", score = ""] = await Promise.all(
+        ["stat", "oom_score_adj"].map((name) =>
+          readFile(`/proc/${pid}/${name}`, "latin1").catch(() => ""),
+        ),
+      );
+      const parent = about.slice(about.lastIndexOf(")")).split(" ")[2];
+      return parent === running.pid.toString() ? [Number(score)] : [];
+    }),
+  );
+  const own = Number(await readFile(`/proc/${running.pid}/oom_score_adj`, "latin1"));
+  expect(new Set(scores.flat())).toEqual(new Set([900]));
+  expect(own).toBeLessThan(900);
 });
 
 test("a query that wants too much memory fails, and nobody else notices", async () => {

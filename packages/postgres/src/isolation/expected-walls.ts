@@ -6,14 +6,16 @@ import { createHash } from "node:crypto";
 import { EXTENSION_WALL } from "../extension-wall.ts";
 import { quoteLiteral } from "../identifier.ts";
 import { requestDoor, WALL_FUNCTIONS } from "../wall-functions.ts";
-import { WALL_TRIGGERS } from "../wall-triggers.ts";
+import { TRIGGERS_EVERYWHERE, WALL_TRIGGERS } from "../wall-triggers.ts";
+import { WRITES_FUNCTIONS } from "../writes-wall.ts";
 
 interface ExpectedFunction {
   readonly schema: string;
   readonly name: string;
   /** SHA-256 of its source, as Postgres keeps it; of a parsed one, of what Postgres writes out. */
   readonly hash: string;
-  readonly guardsExtensions: boolean;
+  /** Whether it must be there in an instance of one tenant too. */
+  readonly everywhere: boolean;
 }
 
 interface ExpectedTrigger {
@@ -21,7 +23,7 @@ interface ExpectedTrigger {
   readonly event: string;
   readonly tags: readonly string[];
   readonly calls: string;
-  readonly guardsExtensions: boolean;
+  readonly everywhere: boolean;
 }
 
 const FUNCTION = /^create (?:or replace )?function "(?<schema>\w+)"\.(?<name>\w+)\(/;
@@ -46,14 +48,21 @@ function expectedFunctions(forced: boolean): readonly ExpectedFunction[] {
     { name: "current_tenant", source: CURRENT_TENANT },
     { name: "forces_row_security", source: `RETURN ${forced}` },
   ].map(({ name, source }) => ({
-    ...{ schema: "aerodb", name, hash: sha256(source), guardsExtensions: false },
+    ...{ schema: "aerodb", name, hash: sha256(source), everywhere: false },
   }));
-  const written = [...WALL_FUNCTIONS, ...WALL_TRIGGERS, ...EXTENSION_WALL].flatMap((statement) => {
+  const statements = [
+    ...[...WALL_FUNCTIONS, ...WRITES_FUNCTIONS],
+    ...[...WALL_TRIGGERS, ...EXTENSION_WALL],
+  ];
+  const written = statements.flatMap((statement) => {
     const { schema, name } = FUNCTION.exec(statement)?.groups ?? {};
     const { source } = SOURCE.exec(statement)?.groups ?? {};
     if (schema === undefined || name === undefined || source === undefined) return [];
-    const guardsExtensions = EXTENSION_WALL.includes(statement);
-    return [{ schema, name, hash: sha256(source), guardsExtensions }];
+    const everywhere =
+      EXTENSION_WALL.includes(statement) ||
+      WRITES_FUNCTIONS.includes(statement) ||
+      [...TRIGGERS_EVERYWHERE, "refuse"].includes(name);
+    return [{ schema, name, hash: sha256(source), everywhere }];
   });
   return [...parsed, ...written];
 }
@@ -63,9 +72,10 @@ const EXPECTED_TRIGGERS: readonly ExpectedTrigger[] = [...WALL_TRIGGERS, ...EXTE
     const { name, event, tags } = TRIGGER.exec(statement)?.groups ?? {};
     const { schema, called } = CALLED.exec(statement)?.groups ?? {};
     if (name === undefined || event === undefined || tags === undefined) return [];
-    const guardsExtensions = EXTENSION_WALL.includes(statement);
+    const everywhere =
+      EXTENSION_WALL.includes(statement) || TRIGGERS_EVERYWHERE.includes(called ?? "");
     const each = tags.split(", ").map((tag) => tag.slice(1, -1));
-    return [{ name, event, tags: each, calls: `${schema}.${called}`, guardsExtensions }];
+    return [{ name, event, tags: each, calls: `${schema}.${called}`, everywhere }];
   },
 );
 
@@ -80,15 +90,15 @@ export const DOOR_HASH = sha256(
 /** Rows for a list of values. */
 export function functionRows(forced: boolean): string {
   return expectedFunctions(forced)
-    .map(({ schema, name, hash, guardsExtensions }) => {
-      return `(${[schema, name, hash].map(quoteLiteral).join(", ")}, ${guardsExtensions})`;
+    .map(({ schema, name, hash, everywhere }) => {
+      return `(${[schema, name, hash].map(quoteLiteral).join(", ")}, ${everywhere})`;
     })
     .join(", ");
 }
 
 export function triggerRows(): string {
-  return EXPECTED_TRIGGERS.map(({ name, event, tags, calls, guardsExtensions }) => {
+  return EXPECTED_TRIGGERS.map(({ name, event, tags, calls, everywhere }) => {
     const words = [name, event, calls].map(quoteLiteral).join(", ");
-    return `(${words}, array[${tags.map(quoteLiteral).join(", ")}], ${guardsExtensions})`;
+    return `(${words}, array[${tags.map(quoteLiteral).join(", ")}], ${everywhere})`;
   }).join(", ");
 }

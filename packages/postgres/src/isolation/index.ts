@@ -12,4 +12,4 @@ export { mendPlatform } from "./mend-platform.ts";
 export { mendTenant } from "./mend-tenant.ts";
 export { holds, type JudgedRule } from "./rule.ts";
 export type { ProofScope } from "./rules.ts";
-export { takeBack } from "./taking-back.ts";
+export { takeBack, takeBackFromGroups } from "./taking-back.ts";

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { quoteIdentifier } from "../identifier.ts";
 import { applySharedTables } from "../shared-tables.ts";
 import { dropTenant } from "../tenant-drop.ts";
+import { ensureTenant } from "../tenant-role.ts";
 import { type ThrowawayTenant, type WalledServer, walledServer } from "../throwaway-tenant.ts";
 import type { KnownBefore } from "./catalogue-proof.ts";
 import { proveIsolation, ruleNamed, rulesOfInstance, type TenantProof } from "./isolation-proof.ts";
@@ -92,6 +93,15 @@ describe.each([
       expect(counts).toMatchObject({ "table.policy": [3, 3], "view.invoker": [1, 1] });
       expect(counts["runtime.rows"]?.[0]).toBeGreaterThan(10);
     }
+    await dropTenant(walled.root, tenant.tenantId);
+  });
+
+  test("a tenant whose writes are refused is proven like any other", async () => {
+    const tenant = await walled.newTenant();
+    await hold(tenant);
+    await ensureTenant(walled.root, { ...tenant.desired, writesRefused: true });
+    const [proof] = await prove(tenant);
+    expect(proof?.rules.filter((rule) => !holds(rule))).toEqual([]);
     await dropTenant(walled.root, tenant.tenantId);
   });
 

@@ -8,7 +8,7 @@ import { type AskedTenant, type KnownBefore, proveCatalogue } from "./catalogue-
 import { RUNTIME_RULES } from "./probes.ts";
 import { holds, type JudgedRule, type Rule } from "./rule.ts";
 import { type ProofScope, rulesFor } from "./rules.ts";
-import { proveAtRuntime } from "./runtime-proof.ts";
+import { proveAtRuntime, type RuntimeScope } from "./runtime-proof.ts";
 
 export interface TenantProof {
   readonly tenantId: TenantId;
@@ -75,9 +75,8 @@ export async function proveIsolation(
   for (const found of judged) {
     // Who is not there can try nothing, and was found missing.
     const present = found.rules.every((rule) => rule.id !== "role.present" || holds(rule));
-    const trying = () => withAttempts(client, { ...scope, major }, found);
     if (found.unproven !== undefined || !present) proofs.push(found);
-    else proofs.push(await (gently ? restingAfter(1, trying) : trying()));
+    else proofs.push(await withAttempts(client, { ...scope, major, gently }, found));
   }
   return proofs;
 }
@@ -92,7 +91,7 @@ async function restingAfter<Value>(tenants: number, step: () => Promise<Value>):
 
 async function withAttempts(
   client: Client,
-  scope: ProofScope & { readonly major: number },
+  scope: RuntimeScope,
   found: TenantProof,
 ): Promise<TenantProof> {
   try {

@@ -3,7 +3,10 @@ import type { TenantId } from "@aerodb/model";
 import type { Client } from "pg";
 import { databaseFault } from "../database-fault.ts";
 import { quoteIdentifier, quoteLiteral } from "../identifier.ts";
-import { ROOT_ROLE, TENANTS_ROLE } from "../names.ts";
+import { ROOT_ROLE, TENANTS_ROLE, WRITERS_ROLE } from "../names.ts";
+
+/** What `ensureTenant` decides. */
+const GROUPS = [TENANTS_ROLE, WRITERS_ROLE].map(quoteLiteral).join(", ");
 
 /**
  * Memberships, members and the owner of the schema; `ensureTenant` makes right the rest of a role.
@@ -21,7 +24,7 @@ export async function mendTenant(client: Client, tenantId: TenantId): Promise<vo
           from pg_catalog.pg_auth_members a
           join pg_catalog.pg_roles g on g.oid = a.roleid
           join pg_catalog.pg_roles m on m.oid = a.member
-          where m.rolname = ${role} and g.rolname <> ${quoteLiteral(TENANTS_ROLE)}
+          where m.rolname = ${role} and g.rolname not in (${GROUPS})
             or g.rolname = ${role}
         loop
           execute it;

@@ -115,7 +115,7 @@ test.each([
   await root.query(statement);
   const rules = await broken(tenant);
   expect(rules).toHaveLength(1);
-  await mendPlatform(root, { shared: true, broken: rules });
+  await mendPlatform(root, rules);
   await ensureWalls(root, scope);
   expect(await broken(tenant)).toEqual([]);
 });
@@ -157,7 +157,7 @@ test("in a server of its own a tenant cannot decide for the group of all for lon
     };
     const rules = await prove();
     expect(rules).toEqual(["instance.grants"]);
-    await mendPlatform(own.root, { shared: false, broken: rules });
+    await mendPlatform(own.root, rules);
     expect(await prove()).toEqual([]);
   } finally {
     await own.remove();

@@ -50,7 +50,8 @@ export interface Probe {
   readonly expected: string;
 }
 
-const REFUSED = "42501";
+/** What whoever lacks a right is told. */
+export const REFUSED = "42501";
 /** Raised by probes of more than one statement, so that what they set is undone. */
 const SAW_NOTHING = "AE000";
 const kept = `${CANARY}.kept`;

@@ -1,8 +1,16 @@
 /** What the platform keeps in an instance for all tenants, and what everybody may do there. */
 import { ALLOWED_EXTENSIONS } from "../allowed-extensions.ts";
 import { EXTENSIONS_SCHEMA } from "../extension-wall.ts";
-import { PLATFORM_SCHEMA, POOL_ROLE, SHARED_ROLE, SHARED_SCHEMA, TENANTS_ROLE } from "../names.ts";
+import {
+  PLATFORM_SCHEMA,
+  POOL_ROLE,
+  SHARED_ROLE,
+  SHARED_SCHEMA,
+  TENANTS_ROLE,
+  WRITERS_ROLE,
+} from "../names.ts";
 import { CLOSED_FUNCTIONS } from "../public-functions.ts";
+import { LARGE_OBJECT_WRITERS } from "../writes-wall.ts";
 import { CANARY } from "./canary.ts";
 import { functionRows, triggerRows } from "./expected-walls.ts";
 import { catalogue, described, hashOf, IS_TENANT, listed, type Rule, roleName } from "./rule.ts";
@@ -23,8 +31,8 @@ const KEY_BODY = "'^RETURN decode[(]''[0-9a-f]{64}''::text, ''hex''::text[)]$'";
 
 function walls(place: "shared" | "dedicated", forced: boolean): readonly Rule[] {
   const where = { place, scope: "instance" } as const;
-  // Where there is one tenant, only what keeps extensions to the list must stand.
-  const required = place === "shared" ? "true" : "e.guard";
+  // Where there is one tenant, only what keeps extensions to the list and what refuses writes.
+  const required = place === "shared" ? "true" : "e.everywhere";
   return [
     {
       ...where,
@@ -32,7 +40,7 @@ function walls(place: "shared" | "dedicated", forced: boolean): readonly Rule[] 
       subject: "event triggers",
       sentence: "The platform's event triggers stand as it made them, and there are no others.",
       sql: `
-        with expected(name, event, calls, tags, guard) as (values ${triggerRows()})
+        with expected(name, event, calls, tags, everywhere) as (values ${triggerRows()})
         select null::pg_catalog.text as tenant, case
             when t.oid is null then false
             else t.evtowner = 10 and t.evtevent::pg_catalog.text = e.event
@@ -54,7 +62,7 @@ function walls(place: "shared" | "dedicated", forced: boolean): readonly Rule[] 
       subject: "functions of the platform",
       sentence: "The platform's functions are as it wrote them, and there are no others.",
       sql: `
-        with expected(schema, name, hash, guard) as (values ${functionRows(forced)}),
+        with expected(schema, name, hash, everywhere) as (values ${functionRows(forced)}),
         found as materialized (
           select p.*, n.nspname::pg_catalog.text as schema from pg_catalog.pg_proc p
           join pg_catalog.pg_namespace n on n.oid = p.pronamespace
@@ -155,6 +163,19 @@ const RULES: readonly Rule[] = [
         ${described("n.classid", "n.objid", "n.objsubid")} as name
       from now n left join pg_catalog.pg_init_privs i on i.classoid = n.classid
         and i.objoid = n.objid and i.objsubid = n.objsubid`,
+  },
+  {
+    ...everywhere,
+    id: "instance.writing_functions",
+    subject: "functions",
+    sentence: `Only ${WRITERS_ROLE} may execute what makes large objects or adds to them.`,
+    sql: `
+      select null::pg_catalog.text as tenant, p.proacl is not null and not exists (
+          select from pg_catalog.aclexplode(p.proacl) e
+          where e.grantee <> 10 and ${roleName("e.grantee")} <> '${WRITERS_ROLE}') as held,
+        ${described(catalogue("pg_proc"), "p.oid")} as name
+      from pg_catalog.pg_proc p where p.pronamespace = 11
+        and p.proname in (${listed(LARGE_OBJECT_WRITERS)})`,
   },
   {
     ...inShared,

@@ -1,5 +1,6 @@
 /** Row level security, and whatever would read past it. */
 import { SHARED_SCHEMA } from "../names.ts";
+import { isRightGuard } from "../writes-wall.ts";
 import { catalogue, described, type Rule } from "./rule.ts";
 
 const name = described(catalogue("pg_class"), "r.oid");
@@ -95,6 +96,21 @@ const RULES: readonly Rule[] = [
     sentence: "There is no foreign table, which no policy could guard.",
     sql: `
       select r.tenant, false as held, ${name} as name from relations r where r.relkind = 'f'`,
+  },
+  {
+    ...inShared,
+    place: "both",
+    id: "table.writes",
+    subject: "tables",
+    sentence: "Every table has the trigger that refuses to add to it over quota.",
+    sql: `
+      select t.name as tenant, exists (
+          select from pg_catalog.pg_trigger g
+          where g.tgrelid = c.oid and ${isRightGuard("t.name")}) as held,
+        ${described(catalogue("pg_class"), "c.oid")} as name
+      from tenants t join objects o on o.owner = t.role and o.classid = ${catalogue("pg_class")}
+      join pg_catalog.pg_class c on c.oid = o.objid
+      where c.relkind in ('r', 'p') and c.relpersistence <> 't'`,
   },
   {
     ...inShared,

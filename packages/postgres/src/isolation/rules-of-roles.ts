@@ -1,7 +1,7 @@
 /** A tenant's role: what it is, what it is a member of, what is set for it, and what it owns. */
 import { EXTENSIONS_SCHEMA } from "../extension-wall.ts";
 import { quoteLiteral } from "../identifier.ts";
-import { PLATFORM_SCHEMA, POOL_ROLE, TENANTS_ROLE } from "../names.ts";
+import { PLATFORM_SCHEMA, POOL_ROLE, TENANTS_ROLE, WRITERS_ROLE } from "../names.ts";
 import { TEMP_FILE_LIMIT } from "../tenant-role.ts";
 import { DOOR_HASH } from "./expected-walls.ts";
 import { NAMED_OBJECTS } from "./proof-tables.ts";
@@ -53,6 +53,7 @@ function settings(place: Exclude<RulePlace, "both">): Rule {
 
 const optionOf = (name: string) => `pg_catalog.to_jsonb(m) ->> '${name}_option'`;
 const groupRole = `(select oid from pg_catalog.pg_authid where rolname = '${TENANTS_ROLE}')`;
+const writersRole = `(select oid from pg_catalog.pg_authid where rolname = '${WRITERS_ROLE}')`;
 const poolRole = `(select oid from pg_catalog.pg_authid where rolname = '${POOL_ROLE}')`;
 
 /** The function by which pooled requests come to a tenant; null where there is none. */
@@ -121,7 +122,9 @@ export const RULES_OF_ROLES: readonly Rule[] = [
     ...everywhere,
     id: "role.memberships",
     subject: "memberships",
-    sentence: "The role is in the group of all tenants, cannot become it, and is in no other.",
+    sentence:
+      "The role is in the group of all tenants, and in that of those whose writes are accepted " +
+      "as long as they are; it cannot become either, and is in no other.",
     sql: `
       select t.name as tenant, m.roleid is not null and not m.admin_option
           and ${optionOf("set")} is distinct from 'true' as held,
@@ -129,9 +132,17 @@ export const RULES_OF_ROLES: readonly Rule[] = [
       from tenants t left join pg_catalog.pg_auth_members m
         on m.member = t.role and m.roleid = ${groupRole}
       union all
+      select t.name, pg_catalog.has_schema_privilege(t.role, t.schema, 'create')
+            is not distinct from case when t.schema is not null then m.roleid is not null end
+          and not coalesce(m.admin_option, false)
+          and ${optionOf("set")} is distinct from 'true',
+        'member of ${WRITERS_ROLE}'
+      from tenants t left join pg_catalog.pg_auth_members m
+        on m.member = t.role and m.roleid = ${writersRole}
+      union all
       select t.name, false, 'member of ' || pg_catalog.pg_get_userbyid(m.roleid)
       from tenants t join pg_catalog.pg_auth_members m on m.member = t.role
-      where m.roleid <> ${groupRole}`,
+      where m.roleid not in (${groupRole}, ${writersRole})`,
   },
   {
     ...everywhere,

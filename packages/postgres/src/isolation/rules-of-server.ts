@@ -1,6 +1,9 @@
 /** The server that tenants live in: who else is there, and what its settings and files say. */
 import { EXTENSIONS_SCHEMA } from "../extension-wall.ts";
+import { OF_NOBODY } from "../group-holdings.ts";
 import { TENANT_HBA } from "../hba.ts";
+import { quoteLiteral } from "../identifier.ts";
+import { METERED_COLUMNS } from "../meter-login.ts";
 import {
   DATABASE,
   METER_ROLE,
@@ -10,7 +13,9 @@ import {
   SHARED_ROLE,
   SHARED_SCHEMA,
   TENANTS_ROLE,
+  WRITERS_ROLE,
 } from "../names.ts";
+import { LARGE_OBJECT_WRITERS } from "../writes-wall.ts";
 import { CANARY, CANARY_TABLE } from "./canary.ts";
 import { catalogue, described, IS_TENANT, listed, type Rule, roleName } from "./rule.ts";
 import { SHARED_NAMESPACE } from "./rules-of-shared-tables.ts";
@@ -50,7 +55,7 @@ function databaseRights(place: "shared" | "dedicated"): Rule {
             where e.grantee <> 10 and not (e.grantee <> 0 and not e.is_grantable and (
               e.privilege_type = 'CONNECT'
                 and ${roleName("e.grantee")} in (${listed([TENANTS_ROLE, METER_ROLE, POOL_ROLE])})
-              or e.privilege_type = 'TEMPORARY' and ${roleName("e.grantee")} = '${TENANTS_ROLE}'
+              or e.privilege_type = 'TEMPORARY' and ${roleName("e.grantee")} = '${WRITERS_ROLE}'
               ${place === "dedicated" ? own : ""}))) as held,
         'database ' || d.datname as name
       from pg_catalog.pg_database d`,
@@ -85,6 +90,7 @@ function foreign(place: "shared" | "dedicated"): Rule {
 const OWN_ROLES: readonly (readonly [string, string])[] = [
   [ROOT_ROLE, "r.rolsuper"],
   [TENANTS_ROLE, "not r.rolcanlogin"],
+  [WRITERS_ROLE, "not r.rolcanlogin"],
   [METER_ROLE, "true"],
   [POOL_ROLE, "not r.rolinherit"],
   [CANARY, "not r.rolcanlogin"],
@@ -127,13 +133,17 @@ const GRANTED: readonly (readonly [string, string])[] = [
   [TENANTS_ROLE, `schema ${PLATFORM_SCHEMA}`],
   [TENANTS_ROLE, `schema ${SHARED_SCHEMA}`],
   [TENANTS_ROLE, `table ${PLATFORM_SCHEMA}.${CANARY_TABLE}`],
+  [WRITERS_ROLE, `database ${DATABASE}`],
   [METER_ROLE, `database ${DATABASE}`],
   [METER_ROLE, "function pg_stat_file(text,boolean)"],
+  ...METERED_COLUMNS.map((name) => [METER_ROLE, `column ${name} of table pg_largeobject`] as const),
   [POOL_ROLE, `database ${DATABASE}`],
   [POOL_ROLE, `schema ${PLATFORM_SCHEMA}`],
 ];
 /** The doors of tenants, by which pooled requests come in: each is judged with its tenant. */
 const DOOR = `'^function ${PLATFORM_SCHEMA}[.]ten_[0-9a-z]{26}[(]text,text,text[[][]][)]$'`;
+/** What makes large objects or adds to them. */
+const WRITING_FUNCTION = quoteLiteral(`^function (${LARGE_OBJECT_WRITERS.join("|")})[(]`);
 /** Shared tables and their sequences, which have a rule of their own. */
 const IS_SHARED = `d.classid = ${catalogue("pg_class")} and exists (
   select from pg_catalog.pg_class s
@@ -169,12 +179,33 @@ const RULES: readonly Rule[] = [
       select null::pg_catalog.text as tenant, d.deptype = 'a' and (exists (
             select from expected e where e.role = r.rolname and e.name = x.name)
           or r.rolname = '${POOL_ROLE}' and x.name ~ ${DOOR}
+          or r.rolname = '${WRITERS_ROLE}' and x.name ~ ${WRITING_FUNCTION}
           or r.rolname = '${TENANTS_ROLE}' and ${IS_SHARED}) as held,
         pg_catalog.format('%s to %s', x.name, r.rolname) as name
       from pg_catalog.pg_shdepend d join pg_catalog.pg_authid r on r.oid = d.refobjid
       cross join lateral (select ${described("d.classid", "d.objid", "d.objsubid")} as name) x
       where d.refclassid = ${catalogue("pg_authid")} and d.deptype in ('a', 'o')
-        and r.rolname in (${listed([TENANTS_ROLE, METER_ROLE, POOL_ROLE])})`,
+        and not (d.deptype = 'o' and ${OF_NOBODY})
+        and r.rolname in (${listed([TENANTS_ROLE, WRITERS_ROLE, METER_ROLE, POOL_ROLE])})`,
+  },
+  {
+    ...everywhere,
+    id: "instance.large_objects",
+    subject: "columns",
+    sentence: "Past their owners only the meter may see of large objects which there are.",
+    sql: `
+      select null::pg_catalog.text as tenant, not exists (
+          select from pg_catalog.aclexplode(x.acl) e
+          where e.grantee <> 10 and not (${roleName("e.grantee")} = '${METER_ROLE}'
+            and e.privilege_type = 'SELECT' and not e.is_grantable
+            and x.name in (${listed(METERED_COLUMNS)}))) as held,
+        'pg_largeobject.' || x.name as name
+      from (
+        select '*' as name, relacl as acl from pg_catalog.pg_class
+        where oid = ${catalogue("pg_largeobject")}
+        union all
+        select attname::pg_catalog.text, attacl from pg_catalog.pg_attribute
+        where attrelid = ${catalogue("pg_largeobject")}) x`,
   },
   {
     ...everywhere,

@@ -15,8 +15,10 @@ export const TENANT_COLUMN = "tenant_id";
 export const TENANT_DEFAULT = `${PLATFORM_SCHEMA}.current_tenant()`;
 const ASKED = `( SELECT ${TENANT_DEFAULT} AS current_tenant)`;
 /** With %I for the column that names the tenant: who may write a row, and who may see it. */
-const WRITING = `(%1$I = ${ASKED})`;
-const SEEING = `((%1$I = ANY (ARRAY[${ASKED}])) AND ${WRITING})`;
+const OWN = `(%1$I = ${ASKED})`;
+const SEEING = `((%1$I = ANY (ARRAY[${ASKED}])) AND ${OWN})`;
+const ACCEPTED = `${PLATFORM_SCHEMA}.accepts_writes()`;
+const WRITING = `(${OWN} AND ( SELECT ${ACCEPTED} AS accepts_writes))`;
 
 export const SHARED_NAMESPACE = `pg_catalog.to_regnamespace('${SHARED_SCHEMA}')::pg_catalog.oid`;
 const roleNamed = (role: string) => `pg_catalog.to_regrole('${role}')::pg_catalog.oid`;

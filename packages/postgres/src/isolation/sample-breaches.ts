@@ -38,6 +38,25 @@ const OF_INSTANCES: readonly Breach[] = [
     undone: () => "alter event trigger aerodb_extensions enable",
   },
   {
+    rule: "instance.large_objects",
+    place: "both",
+    done: () => "grant update (loid) on pg_catalog.pg_largeobject to aerodb_meter",
+    undone: () => "revoke update (loid) on pg_catalog.pg_largeobject from aerodb_meter",
+  },
+  {
+    rule: "instance.large_objects",
+    place: "both",
+    also: ["instance.grants"],
+    done: () => "grant select (data) on pg_catalog.pg_largeobject to aerodb_meter",
+    undone: () => "revoke select (data) on pg_catalog.pg_largeobject from aerodb_meter",
+  },
+  {
+    rule: "instance.writing_functions",
+    place: "both",
+    done: () => "grant execute on function pg_catalog.lo_put(oid, bigint, bytea) to public",
+    undone: () => "revoke execute on function pg_catalog.lo_put(oid, bigint, bytea) from public",
+  },
+  {
     rule: "instance.functions",
     place: "both",
     done: () =>

@@ -10,6 +10,21 @@ export const TENANT_BREACHES: readonly Breach[] = [
     place: "both",
     done: ({ self }) => `grant pg_signal_backend to ${self}`,
   },
+  {
+    rule: "role.memberships",
+    place: "both",
+    done: ({ self }) => `revoke aerodb_writers from ${self}`,
+  },
+  {
+    rule: "table.writes",
+    place: "both",
+    done: ({ self }) =>
+      forEach(
+        `'drop trigger %I on ${self}.t', g.tgname`,
+        `pg_catalog.pg_trigger g where g.tgrelid = '${self}.t'::regclass
+           and g.tgname ~ '^aerodb_writes'`,
+      ),
+  },
   { rule: "role.members", place: "both", done: ({ self }) => `grant ${self} to aerodb_meter` },
   {
     rule: "role.door",

@@ -3,14 +3,15 @@
  * what is in its schema, and rights on that; and what it was given of other tenants.
  */
 import type { TenantId } from "@aerodb/model";
-import type { Client } from "pg";
+import { type Client, DatabaseError } from "pg";
 import { databaseFault } from "../database-fault.ts";
-import { quoteLiteral } from "../identifier.ts";
-import { PLATFORM_SCHEMA, POOL_ROLE, TENANTS_ROLE } from "../names.ts";
+import { quoteIdentifier, quoteLiteral } from "../identifier.ts";
+import { PLATFORM_SCHEMA, POOL_ROLE, TENANTS_ROLE, WRITERS_ROLE } from "../names.ts";
 import { catalogue, IS_TENANT, listed } from "./rule.ts";
 
 /** Each needs a lock of its own: one that somebody holds is not waited for. */
 const LOCK_TIMEOUT_MS = 500;
+const LOCK_NOT_AVAILABLE = "55P03";
 /** With the most that can be in the way in one tenant it ends before anybody loses patience. */
 const MOST_AT_ONCE = 200;
 
@@ -20,7 +21,8 @@ const QUALIFIED = (name: string) => `pg_catalog.format('%I.%I', n.nspname, ${nam
 const OF_TENANTS = `n.nspname ~ ${IS_TENANT}`;
 
 /** Who can have been given something: other tenants, and the roles that all are in. */
-const TAKES = `(r.rolname ~ ${IS_TENANT} or r.rolname in (${listed([TENANTS_ROLE, POOL_ROLE])}))`;
+const OF_ALL = listed([TENANTS_ROLE, WRITERS_ROLE, POOL_ROLE]);
+const TAKES = `(r.rolname ~ ${IS_TENANT} or r.rolname in (${OF_ALL}))`;
 
 /** A sequence that belongs to a column goes with its table. */
 const GIVEN_AWAY = `
@@ -98,6 +100,23 @@ export async function takeBack(client: Client, tenantId: TenantId): Promise<void
     await client.query(takingBack(tenantId));
   } catch (error) {
     throw databaseFault(error, `take back what was given away of ${tenantId}`);
+  }
+}
+
+/**
+ * Of the tenant of an instance of its own: only what belongs to groups, by `REASSIGN OWNED`, which
+ * fires nothing, or on 15 by `SET ROLE`. They own nothing else. Safe to repeat.
+ */
+export async function takeBackFromGroups(client: Client, tenantId: TenantId): Promise<void> {
+  const groups = [TENANTS_ROLE, WRITERS_ROLE].map(quoteIdentifier).join(", ");
+  try {
+    await client.query(
+      `set local lock_timeout = '${LOCK_TIMEOUT_MS}ms';
+       reassign owned by ${groups} to ${quoteIdentifier(tenantId)}`,
+    );
+  } catch (error) {
+    if (error instanceof DatabaseError && error.code === LOCK_NOT_AVAILABLE) return;
+    throw databaseFault(error, `take back what groups own of ${tenantId}`);
   }
 }
 

@@ -210,6 +210,14 @@ export declare type DesiredInstance = Message<"aerodb.agent.v1.DesiredInstance">
    * @generated from field: uint64 restart_generation = 13;
    */
   restartGeneration: bigint;
+
+  /**
+   * Postgres's own identifier of the data that the host was seen to serve; 0: none was yet. Where there
+   * is one, the data is not made anew when it is not there. It may change without a new generation.
+   *
+   * @generated from field: uint64 system_identifier = 14;
+   */
+  systemIdentifier: bigint;
 };
 
 /**
@@ -280,6 +288,14 @@ export declare type DesiredTenant = Message<"aerodb.agent.v1.DesiredTenant"> & {
    * @generated from field: bool suspended = 8;
    */
   suspended: boolean;
+
+  /**
+   * Whether it may add to nothing it stores, and only read and remove: its storage quota is used up. An
+   * agent of a version that does not know this lets it write.
+   *
+   * @generated from field: bool writes_refused = 9;
+   */
+  writesRefused: boolean;
 };
 
 /**

@@ -122,6 +122,14 @@ export declare type ConnectRequest = Message<"aerodb.agent.v1.ConnectRequest"> &
      */
     value: TrialReport;
     case: "trial";
+  } | {
+    /**
+     * The answer to a question for relations.
+     *
+     * @generated from field: aerodb.agent.v1.RelationReport relations = 13;
+     */
+    value: RelationReport;
+    case: "relations";
   } | { case: undefined; value?: undefined };
 };
 
@@ -206,6 +214,14 @@ export declare type ConnectResponse = Message<"aerodb.agent.v1.ConnectResponse">
      */
     value: TrialRequest;
     case: "trial";
+  } | {
+    /**
+     * Asks what of a tenant takes most room.
+     *
+     * @generated from field: aerodb.agent.v1.RelationRequest relations = 9;
+     */
+    value: RelationRequest;
+    case: "relations";
   } | { case: undefined; value?: undefined };
 };
 
@@ -255,6 +271,14 @@ export declare type Hello = Message<"aerodb.agent.v1.Hello"> & {
    * @generated from field: google.protobuf.Timestamp sent_at = 5;
    */
   sentAt?: Timestamp | undefined;
+
+  /**
+   * Random for each process of an agent, so that two that run with one identity are told apart; empty
+   * from agents that do not know it.
+   *
+   * @generated from field: string process_id = 6;
+   */
+  processId: string;
 };
 
 /**
@@ -746,6 +770,122 @@ export declare type TrialReport = Message<"aerodb.agent.v1.TrialReport"> & {
 export declare const TrialReportSchema: GenMessage<TrialReport>;
 
 /**
+ * RelationRequest asks what of a tenant takes most room.
+ *
+ * @generated from message aerodb.agent.v1.RelationRequest
+ */
+export declare type RelationRequest = Message<"aerodb.agent.v1.RelationRequest"> & {
+  /**
+   * Number that the answer repeats.
+   *
+   * @generated from field: uint64 relations_id = 1;
+   */
+  relationsId: bigint;
+
+  /**
+   * Id of the tenant.
+   *
+   * @generated from field: string tenant_id = 2;
+   */
+  tenantId: string;
+
+  /**
+   * Most relations to answer with.
+   *
+   * @generated from field: uint32 limit = 3;
+   */
+  limit: number;
+};
+
+/**
+ * Describes the message aerodb.agent.v1.RelationRequest.
+ * Use `create(RelationRequestSchema)` to create a new message.
+ */
+export declare const RelationRequestSchema: GenMessage<RelationRequest>;
+
+/**
+ * RelationReport says what of a tenant takes most room.
+ *
+ * @generated from message aerodb.agent.v1.RelationReport
+ */
+export declare type RelationReport = Message<"aerodb.agent.v1.RelationReport"> & {
+  /**
+   * Number of the request.
+   *
+   * @generated from field: uint64 relations_id = 1;
+   */
+  relationsId: bigint;
+
+  /**
+   * Largest first.
+   *
+   * @generated from field: repeated aerodb.agent.v1.SizedRelation relations = 2;
+   */
+  relations: SizedRelation[];
+
+  /**
+   * Why it could not be found out, a sentence; empty when it could.
+   *
+   * @generated from field: string failure = 3;
+   */
+  failure: string;
+};
+
+/**
+ * Describes the message aerodb.agent.v1.RelationReport.
+ * Use `create(RelationReportSchema)` to create a new message.
+ */
+export declare const RelationReportSchema: GenMessage<RelationReport>;
+
+/**
+ * SizedRelation is what a table or an index takes.
+ *
+ * @generated from message aerodb.agent.v1.SizedRelation
+ */
+export declare type SizedRelation = Message<"aerodb.agent.v1.SizedRelation"> & {
+  /**
+   * Schema that it is in.
+   *
+   * @generated from field: string schema = 1;
+   */
+  schema: string;
+
+  /**
+   * Its name.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * `table`, `index`, `materialized view`, `sequence`, `large objects` or `catalogue`.
+   *
+   * @generated from field: string kind = 3;
+   */
+  kind: string;
+
+  /**
+   * Of an index, the table it is on.
+   *
+   * @generated from field: string table = 4;
+   */
+  table: string;
+
+  /**
+   * Bytes on disk: of a table with what is stored outside of its rows, without its indexes.
+   *
+   * @generated from field: uint64 bytes = 5;
+   */
+  bytes: bigint;
+};
+
+/**
+ * Describes the message aerodb.agent.v1.SizedRelation.
+ * Use `create(SizedRelationSchema)` to create a new message.
+ */
+export declare const SizedRelationSchema: GenMessage<SizedRelation>;
+
+/**
  * LinkService is the one stream between an agent and control. The agent dials; control never opens a
  * connection to a host. The host is whom the client certificate names.
  *
@@ -755,7 +895,8 @@ export declare const LinkService: GenService<{
   /**
    * Connect carries desired state down and observed state and usage up. The first message of the agent
    * is `hello`; the first of control is the whole desired state. A newer stream of the same host ends
-   * the older with ABORTED.
+   * the older with ABORTED. Of two agents that run with one identity the later is refused with
+   * FAILED_PRECONDITION.
    *
    * @generated from rpc aerodb.agent.v1.LinkService.Connect
    */

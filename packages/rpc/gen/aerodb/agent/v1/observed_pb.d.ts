@@ -45,6 +45,13 @@ export declare type ObservedReport = Message<"aerodb.agent.v1.ObservedReport"> &
    * @generated from field: repeated aerodb.agent.v1.IsolationProof proofs = 4;
    */
   proofs: IsolationProof[];
+
+  /**
+   * Whether the instances of the host take no writes because its disk is nearly full. In every report.
+   *
+   * @generated from field: bool disk_full = 5;
+   */
+  diskFull: boolean;
 };
 
 /**
@@ -276,7 +283,7 @@ export declare type ObservedInstance = Message<"aerodb.agent.v1.ObservedInstance
   systemIdentifier: bigint;
 
   /**
-   * What waits for a restart: names of settings, `memory`, `engine`.
+   * What waits for a restart: names of settings, `memory`, `storage`.
    *
    * @generated from field: repeated string pending_restart = 9;
    */
@@ -296,6 +303,14 @@ export declare type ObservedInstance = Message<"aerodb.agent.v1.ObservedInstance
    * @generated from field: uint32 shared_table_changes = 11;
    */
   sharedTableChanges: number;
+
+  /**
+   * The last time its server ended though nobody had ordered it; unset when that did not happen since
+   * the agent began.
+   *
+   * @generated from field: aerodb.agent.v1.ServerEnd last_end = 12;
+   */
+  lastEnd?: ServerEnd | undefined;
 };
 
 /**
@@ -303,6 +318,40 @@ export declare type ObservedInstance = Message<"aerodb.agent.v1.ObservedInstance
  * Use `create(ObservedInstanceSchema)` to create a new message.
  */
 export declare const ObservedInstanceSchema: GenMessage<ObservedInstance>;
+
+/**
+ * ServerEnd says that a server ended, or had to be ended, though nobody had ordered it.
+ *
+ * @generated from message aerodb.agent.v1.ServerEnd
+ */
+export declare type ServerEnd = Message<"aerodb.agent.v1.ServerEnd"> & {
+  /**
+   * Number of the end: grows, and never repeats on a host.
+   *
+   * @generated from field: uint64 number = 1;
+   */
+  number: bigint;
+
+  /**
+   * Whether it ran, answered nobody and was ended for that; else it ended by itself.
+   *
+   * @generated from field: bool hung = 2;
+   */
+  hung: boolean;
+
+  /**
+   * What is known of why, for example the last words of its log.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message aerodb.agent.v1.ServerEnd.
+ * Use `create(ServerEndSchema)` to create a new message.
+ */
+export declare const ServerEndSchema: GenMessage<ServerEnd>;
 
 /**
  * ObservedTenant is one tenant as seen.
@@ -379,9 +428,7 @@ export declare type UsageEvent = Message<"aerodb.agent.v1.UsageEvent"> & {
   sequence: bigint;
 
   /**
-   * What was measured: `storage_bytes` by agents; by gateways `connections_opened`,
-   * `connections_refused`, `connections_peak`, `connection_seconds`, `egress_bytes`, `ingress_bytes`,
-   * `transactions`, `wake_waits`, `parks` and `idle_timeouts`.
+   * What was measured: one of the meters of packages/model/src/meter.ts that this kind of source reads.
    *
    * @generated from field: string meter = 2;
    */

@@ -120,6 +120,20 @@ export declare type ListEventsRequest = Message<"aerodb.control.v1.ListEventsReq
    * @generated from field: string actor = 5;
    */
   actor: string;
+
+  /**
+   * Only what happened then or later.
+   *
+   * @generated from field: google.protobuf.Timestamp since = 6;
+   */
+  since?: Timestamp | undefined;
+
+  /**
+   * Only what happened before then.
+   *
+   * @generated from field: google.protobuf.Timestamp until = 7;
+   */
+  until?: Timestamp | undefined;
 };
 
 /**
@@ -163,6 +177,7 @@ export declare const ListEventsResponseSchema: GenMessage<ListEventsResponse>;
 export declare const EventService: GenService<{
   /**
    * ListEvents returns a page of events, newest first. Nothing changes or removes an event.
+   * INVALID_ARGUMENT for a `since` that is later than `until`.
    *
    * @generated from rpc aerodb.control.v1.EventService.ListEvents
    */

@@ -107,7 +107,7 @@ export declare type Tenant = Message<"aerodb.control.v1.Tenant"> & {
   settings: { [key: string]: string };
 
   /**
-   * What waits for a restart of the tenant's own instance: names of settings, `memory`, `engine`.
+   * What waits for a restart of the tenant's own instance: names of settings, `memory`, `storage`.
    *
    * @generated from field: repeated string pending_restart = 13;
    */
@@ -770,7 +770,8 @@ export declare const TenantService: GenService<{
    * UpdateTenant changes the plan, within the same isolation, the labels, and settings of Postgres.
    * Settings are for tenants with an instance of their own, and take effect at once where Postgres
    * can: the answer lists what waits for a restart, and nothing restarts unless `apply` says so.
-   * INVALID_ARGUMENT for a setting that is not on the list, with the list.
+   * INVALID_ARGUMENT for a setting that is not on the list, with the list. QUOTA_EXCEEDED for a plan
+   * with which the running month would come to the tenant's spend cap.
    *
    * @generated from rpc aerodb.control.v1.TenantService.UpdateTenant
    */

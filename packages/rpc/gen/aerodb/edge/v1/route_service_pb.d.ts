@@ -5,6 +5,7 @@
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { UsageReport } from "../../agent/v1/observed_pb.js";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
  * Describes the file aerodb/edge/v1/route_service.proto.
@@ -37,6 +38,13 @@ export declare type WatchRoutesRequest = Message<"aerodb.edge.v1.WatchRoutesRequ
    * @generated from field: string gateway_version = 3;
    */
   gatewayVersion: string;
+
+  /**
+   * What was found out of who can be reached, numbered; kept by the gateway until acknowledged.
+   *
+   * @generated from field: repeated aerodb.edge.v1.WatchedSpan watched = 4;
+   */
+  watched: WatchedSpan[];
 };
 
 /**
@@ -44,6 +52,83 @@ export declare type WatchRoutesRequest = Message<"aerodb.edge.v1.WatchRoutesRequ
  * Use `create(WatchRoutesRequestSchema)` to create a new message.
  */
 export declare const WatchRoutesRequestSchema: GenMessage<WatchRoutesRequest>;
+
+/**
+ * WatchedSpan is a span of time, a minute by default, in which a gateway found out of every tenant
+ * that it knows whether clients get through. Of whom it says nothing, they did.
+ *
+ * @generated from message aerodb.edge.v1.WatchedSpan
+ */
+export declare type WatchedSpan = Message<"aerodb.edge.v1.WatchedSpan"> & {
+  /**
+   * Grows by one with each span or part of one.
+   *
+   * @generated from field: uint64 sequence = 1;
+   */
+  sequence: bigint;
+
+  /**
+   * When it began.
+   *
+   * @generated from field: google.protobuf.Timestamp started_at = 2;
+   */
+  startedAt?: Timestamp | undefined;
+
+  /**
+   * When it ended.
+   *
+   * @generated from field: google.protobuf.Timestamp ended_at = 3;
+   */
+  endedAt?: Timestamp | undefined;
+
+  /**
+   * Tenants to whom nobody got through. Another part of the span, with the same times, may have more.
+   *
+   * @generated from field: repeated aerodb.edge.v1.Unreached unreached = 4;
+   */
+  unreached: Unreached[];
+
+  /**
+   * When the certificate ends that the gateway shows on its Postgres ports.
+   *
+   * @generated from field: google.protobuf.Timestamp certificate_ends_at = 5;
+   */
+  certificateEndsAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message aerodb.edge.v1.WatchedSpan.
+ * Use `create(WatchedSpanSchema)` to create a new message.
+ */
+export declare const WatchedSpanSchema: GenMessage<WatchedSpan>;
+
+/**
+ * Unreached are tenants to whom nobody got through, for one cause.
+ *
+ * @generated from message aerodb.edge.v1.Unreached
+ */
+export declare type Unreached = Message<"aerodb.edge.v1.Unreached"> & {
+  /**
+   * What stood in the way, for example `no_answer`; `restart` for what was planned, and
+   * `not_measured` where the gateway had no time to find out.
+   *
+   * @generated from field: string cause = 1;
+   */
+  cause: string;
+
+  /**
+   * Ids of the tenants.
+   *
+   * @generated from field: repeated string tenant_ids = 2;
+   */
+  tenantIds: string[];
+};
+
+/**
+ * Describes the message aerodb.edge.v1.Unreached.
+ * Use `create(UnreachedSchema)` to create a new message.
+ */
+export declare const UnreachedSchema: GenMessage<Unreached>;
 
 /**
  * WatchRoutesResponse carries routes. A part that is not the last of its generation is kept aside until
@@ -93,6 +178,13 @@ export declare type WatchRoutesResponse = Message<"aerodb.edge.v1.WatchRoutesRes
    * @generated from field: uint64 usage_sequence = 6;
    */
   usageSequence: bigint;
+
+  /**
+   * Watched spans up to this number need not be kept.
+   *
+   * @generated from field: uint64 watched_sequence = 7;
+   */
+  watchedSequence: bigint;
 };
 
 /**

@@ -4,12 +4,13 @@
 
 import { enumDesc, fileDesc, messageDesc, serviceDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
 import { file_aerodb_agent_v1_observed } from "../../agent/v1/observed_pb.js";
+import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
  * Describes the file aerodb/edge/v1/route_service.proto.
  */
 export const file_aerodb_edge_v1_route_service = /*@__PURE__*/
-  fileDesc("CiJhZXJvZGIvZWRnZS92MS9yb3V0ZV9zZXJ2aWNlLnByb3RvEg5hZXJvZGIuZWRnZS52MSJuChJXYXRjaFJvdXRlc1JlcXVlc3QSEgoKZ2VuZXJhdGlvbhgBIAEoBBIrCgV1c2FnZRgCIAEoCzIcLmFlcm9kYi5hZ2VudC52MS5Vc2FnZVJlcG9ydBIXCg9nYXRld2F5X3ZlcnNpb24YAyABKAkisgEKE1dhdGNoUm91dGVzUmVzcG9uc2USEgoKZ2VuZXJhdGlvbhgBIAEoBBINCgV3aG9sZRgCIAEoCBIMCgRtb3JlGAMgASgIEiUKBnJvdXRlcxgEIAMoCzIVLmFlcm9kYi5lZGdlLnYxLlJvdXRlEisKCWVuZHBvaW50cxgFIAMoCzIYLmFlcm9kYi5lZGdlLnYxLkVuZHBvaW50EhYKDnVzYWdlX3NlcXVlbmNlGAYgASgEIrkBCgVSb3V0ZRIRCgl0ZW5hbnRfaWQYASABKAkSDAoEbmFtZRgCIAEoCRIpCgVzdGF0ZRgDIAEoDjIaLmFlcm9kYi5lZGdlLnYxLlJvdXRlU3RhdGUSEwoLaW5zdGFuY2VfaWQYBCABKAkSDAoEcm9sZRgFIAEoCRIRCgl2ZXJpZmllcnMYBiADKAkSGAoQY29ubmVjdGlvbl9saW1pdBgHIAEoDRIUCgxicm9rZW5fcnVsZXMYCCADKAkioQEKCEVuZHBvaW50EhMKC2luc3RhbmNlX2lkGAEgASgJEg8KB2hvc3RfaWQYAiABKAkSDwoHYm9vdF9pZBgDIAEoCRIYChBzb2NrZXRfZGlyZWN0b3J5GAQgASgJEhQKDGVkZ2VfYWRkcmVzcxgFIAEoCRIQCghkYXRhYmFzZRgGIAEoCRIMCgRnb25lGAcgASgIEg4KBnBhcmtlZBgIIAEoCCrDAQoKUm91dGVTdGF0ZRIbChdST1VURV9TVEFURV9VTlNQRUNJRklFRBAAEhYKElJPVVRFX1NUQVRFX0FDVElWRRABEhgKFFJPVVRFX1NUQVRFX0NSRUFUSU5HEAISGAoUUk9VVEVfU1RBVEVfREVMRVRJTkcQAxIUChBST1VURV9TVEFURV9HT05FEAQSGQoVUk9VVEVfU1RBVEVfU1VTUEVOREVEEAUSGwoXUk9VVEVfU1RBVEVfUVVBUkFOVElORUQQBjJqCgxSb3V0ZVNlcnZpY2USWgoLV2F0Y2hSb3V0ZXMSIi5hZXJvZGIuZWRnZS52MS5XYXRjaFJvdXRlc1JlcXVlc3QaIy5hZXJvZGIuZWRnZS52MS5XYXRjaFJvdXRlc1Jlc3BvbnNlKAEwAWIGcHJvdG8z", [file_aerodb_agent_v1_observed]);
+  fileDesc("CiJhZXJvZGIvZWRnZS92MS9yb3V0ZV9zZXJ2aWNlLnByb3RvEg5hZXJvZGIuZWRnZS52MSKcAQoSV2F0Y2hSb3V0ZXNSZXF1ZXN0EhIKCmdlbmVyYXRpb24YASABKAQSKwoFdXNhZ2UYAiABKAsyHC5hZXJvZGIuYWdlbnQudjEuVXNhZ2VSZXBvcnQSFwoPZ2F0ZXdheV92ZXJzaW9uGAMgASgJEiwKB3dhdGNoZWQYBCADKAsyGy5hZXJvZGIuZWRnZS52MS5XYXRjaGVkU3BhbiLkAQoLV2F0Y2hlZFNwYW4SEAoIc2VxdWVuY2UYASABKAQSLgoKc3RhcnRlZF9hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCXVucmVhY2hlZBgEIAMoCzIZLmFlcm9kYi5lZGdlLnYxLlVucmVhY2hlZBI3ChNjZXJ0aWZpY2F0ZV9lbmRzX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIuCglVbnJlYWNoZWQSDQoFY2F1c2UYASABKAkSEgoKdGVuYW50X2lkcxgCIAMoCSLMAQoTV2F0Y2hSb3V0ZXNSZXNwb25zZRISCgpnZW5lcmF0aW9uGAEgASgEEg0KBXdob2xlGAIgASgIEgwKBG1vcmUYAyABKAgSJQoGcm91dGVzGAQgAygLMhUuYWVyb2RiLmVkZ2UudjEuUm91dGUSKwoJZW5kcG9pbnRzGAUgAygLMhguYWVyb2RiLmVkZ2UudjEuRW5kcG9pbnQSFgoOdXNhZ2Vfc2VxdWVuY2UYBiABKAQSGAoQd2F0Y2hlZF9zZXF1ZW5jZRgHIAEoBCK5AQoFUm91dGUSEQoJdGVuYW50X2lkGAEgASgJEgwKBG5hbWUYAiABKAkSKQoFc3RhdGUYAyABKA4yGi5hZXJvZGIuZWRnZS52MS5Sb3V0ZVN0YXRlEhMKC2luc3RhbmNlX2lkGAQgASgJEgwKBHJvbGUYBSABKAkSEQoJdmVyaWZpZXJzGAYgAygJEhgKEGNvbm5lY3Rpb25fbGltaXQYByABKA0SFAoMYnJva2VuX3J1bGVzGAggAygJIqEBCghFbmRwb2ludBITCgtpbnN0YW5jZV9pZBgBIAEoCRIPCgdob3N0X2lkGAIgASgJEg8KB2Jvb3RfaWQYAyABKAkSGAoQc29ja2V0X2RpcmVjdG9yeRgEIAEoCRIUCgxlZGdlX2FkZHJlc3MYBSABKAkSEAoIZGF0YWJhc2UYBiABKAkSDAoEZ29uZRgHIAEoCBIOCgZwYXJrZWQYCCABKAgqwwEKClJvdXRlU3RhdGUSGwoXUk9VVEVfU1RBVEVfVU5TUEVDSUZJRUQQABIWChJST1VURV9TVEFURV9BQ1RJVkUQARIYChRST1VURV9TVEFURV9DUkVBVElORxACEhgKFFJPVVRFX1NUQVRFX0RFTEVUSU5HEAMSFAoQUk9VVEVfU1RBVEVfR09ORRAEEhkKFVJPVVRFX1NUQVRFX1NVU1BFTkRFRBAFEhsKF1JPVVRFX1NUQVRFX1FVQVJBTlRJTkVEEAYyagoMUm91dGVTZXJ2aWNlEloKC1dhdGNoUm91dGVzEiIuYWVyb2RiLmVkZ2UudjEuV2F0Y2hSb3V0ZXNSZXF1ZXN0GiMuYWVyb2RiLmVkZ2UudjEuV2F0Y2hSb3V0ZXNSZXNwb25zZSgBMAFiBnByb3RvMw", [file_aerodb_agent_v1_observed, file_google_protobuf_timestamp]);
 
 /**
  * Describes the message aerodb.edge.v1.WatchRoutesRequest.
@@ -19,25 +20,39 @@ export const WatchRoutesRequestSchema = /*@__PURE__*/
   messageDesc(file_aerodb_edge_v1_route_service, 0);
 
 /**
+ * Describes the message aerodb.edge.v1.WatchedSpan.
+ * Use `create(WatchedSpanSchema)` to create a new message.
+ */
+export const WatchedSpanSchema = /*@__PURE__*/
+  messageDesc(file_aerodb_edge_v1_route_service, 1);
+
+/**
+ * Describes the message aerodb.edge.v1.Unreached.
+ * Use `create(UnreachedSchema)` to create a new message.
+ */
+export const UnreachedSchema = /*@__PURE__*/
+  messageDesc(file_aerodb_edge_v1_route_service, 2);
+
+/**
  * Describes the message aerodb.edge.v1.WatchRoutesResponse.
  * Use `create(WatchRoutesResponseSchema)` to create a new message.
  */
 export const WatchRoutesResponseSchema = /*@__PURE__*/
-  messageDesc(file_aerodb_edge_v1_route_service, 1);
+  messageDesc(file_aerodb_edge_v1_route_service, 3);
 
 /**
  * Describes the message aerodb.edge.v1.Route.
  * Use `create(RouteSchema)` to create a new message.
  */
 export const RouteSchema = /*@__PURE__*/
-  messageDesc(file_aerodb_edge_v1_route_service, 2);
+  messageDesc(file_aerodb_edge_v1_route_service, 4);
 
 /**
  * Describes the message aerodb.edge.v1.Endpoint.
  * Use `create(EndpointSchema)` to create a new message.
  */
 export const EndpointSchema = /*@__PURE__*/
-  messageDesc(file_aerodb_edge_v1_route_service, 3);
+  messageDesc(file_aerodb_edge_v1_route_service, 5);
 
 /**
  * Describes the enum aerodb.edge.v1.RouteState.

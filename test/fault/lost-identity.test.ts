@@ -1,4 +1,4 @@
-/** A platform that was off for longer than its certificates live comes back by itself. */
+/** A platform whose certificates are worth nothing any more comes back by itself. */
 import { join } from "node:path";
 import { type Identity, lifeOf, loadIdentity, saveIdentity } from "@aerodb/identity";
 import { openCertificateAuthority } from "@aerodb/identity/authority";
@@ -50,4 +50,20 @@ test("hosts and gateways whose certificates expired meanwhile join again as who 
   expect((await client.query("select 1 as one")).rows).toEqual([{ one: 1 }]);
   await platform.createTenant({ name: "after", plan: "pro" });
   await platform.settled();
+});
+
+test("a host that was removed joins as another when its platform starts again", async () => {
+  const platform = await platformOfThisTest();
+  const { hosts } = (await platform.request("GET", "/v1/hosts")).body;
+  const path = `/v1/hosts/${hosts[0].host_id}`;
+  expect((await platform.request("POST", `${path}:revoke`, { reason: "test" })).status).toBe(200);
+  expect((await platform.request("DELETE", path)).status).toBe(200);
+  await platform.stop();
+  await platform.start();
+  const [other] = (await platform.request("GET", "/v1/hosts")).body.hosts;
+  expect(other).toMatchObject({ name: "agent-1", connected: true });
+  expect(other.host_id).not.toBe(hosts[0].host_id);
+  const tenant = await platform.createTenant({ name: "after" });
+  const client = await platform.connect(tenant.connection.uri);
+  expect((await client.query("select 1 as one")).rows).toEqual([{ one: 1 }]);
 });

@@ -1,0 +1,26 @@
+/** Amounts as people write them: `2000000`, `500MB`, `10GB`. Sizes are 1,024-based. */
+import { InvalidArgumentError } from "commander";
+
+const TERA = 2n ** 40n;
+
+export const SIZES: Readonly<Record<string, bigint>> = {
+  "": 1n,
+  KB: 2n ** 10n,
+  MB: 2n ** 20n,
+  GB: 2n ** 30n,
+  TB: TERA,
+};
+
+/** What 64 bits hold, as amounts are sent. */
+const LARGEST = 2n ** 63n - 1n;
+
+/** Reads `2000000` or `10GB`. */
+export function parseAmount(text: string): bigint {
+  const [, digits, size = ""] = /^(\d{1,18})(KB|MB|GB|TB)?$/.exec(text) ?? [];
+  if (digits === undefined) {
+    throw new InvalidArgumentError(`${JSON.stringify(text)} is no number such as 2000000 or 10GB.`);
+  }
+  const amount = BigInt(digits) * (SIZES[size] ?? 1n);
+  if (amount <= LARGEST) return amount;
+  throw new InvalidArgumentError(`${text} is too large: write at most ${LARGEST / TERA}TB.`);
+}
