@@ -27,6 +27,12 @@ export const MAY_CHANGE = onlyTypes([
   CLIENT.terminate,
 ]);
 
+export const CANCELLED: ServerReport = {
+  severity: "ERROR",
+  sqlState: "57014",
+  message: "canceling statement due to user request: it waited for a server of the pool",
+};
+
 /** A message that ends its client. */
 export class Refused extends Error {
   readonly report: ServerReport;

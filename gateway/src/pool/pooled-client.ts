@@ -1,15 +1,11 @@
 /** A client of the pooled port: it has a server while a transaction is open, and else none. */
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import {
-  encodeErrorResponse,
-  encodeMessage,
-  type ServerReport,
-  type SessionSettings,
-} from "@aerodb/postgres";
+import { encodeErrorResponse, type ServerReport, type SessionSettings } from "@aerodb/postgres";
+import { monotonicMs } from "@aerodb/runtime";
 import type { ConnectionTraffic } from "../wire/connection-traffic.ts";
 import { type FrameReader, Frames } from "../wire/frames.ts";
-import { CLIENT, READY_FOR_QUERY } from "../wire/messages.ts";
+import { CLIENT, COPY_FAIL, READY_FOR_QUERY } from "../wire/messages.ts";
 import {
   type ConnectionState,
   closeSoon,
@@ -18,7 +14,7 @@ import {
   stateOf,
 } from "../wire/relay.ts";
 import { UnnamedPortal } from "../wire/unnamed-portal.ts";
-import { bytesNeeded, LOOKS_AT, MAY_CHANGE, reportOf } from "./client-messages.ts";
+import { bytesNeeded, CANCELLED, LOOKS_AT, MAY_CHANGE, reportOf } from "./client-messages.ts";
 import { isReadUnder, keyOf, reportsOf } from "./client-settings.ts";
 import { ClientStatements } from "./client-statements.ts";
 import { ANY_EFFECTS } from "./effects.ts";
@@ -27,14 +23,10 @@ import type { Pool, Waiting } from "./pool.ts";
 import type { PooledServer } from "./pooled-server.ts";
 import { Unheard } from "./unheard.ts";
 
-const COPY_FAIL = encodeMessage("f", Buffer.from("the client has ended its side\0"));
-const CANCELLED: ServerReport = {
-  severity: "ERROR",
-  sqlState: "57014",
-  message: "canceling statement due to user request: it waited for a server of the pool",
-};
 /** What Postgres gathers before it writes, and would find then that nobody hears it. */
 const MOST_LOST_BYTES = 8_192;
+/** Within this, a server has read what it was handed, on a machine that is not at its end. */
+const JUST_NOW_MS = 1_000;
 
 export class PooledClient implements Relay, Waiting, FrameReader {
   readonly looksAt = LOOKS_AT;
@@ -57,6 +49,8 @@ export class PooledClient implements Relay, Waiting, FrameReader {
   /** Of the server that it has. */
   #portal = new UnnamedPortal();
   #server: PooledServer | undefined;
+  #grantedMs = Number.NEGATIVE_INFINITY;
+  #answers = 0;
   readonly #unheard = new Unheard();
   #waits = false;
   #leaving = false;
@@ -108,6 +102,13 @@ export class PooledClient implements Relay, Waiting, FrameReader {
     return this.#server?.awaitsHolder === true && !this.#leaving && !this.#asksNoMore;
   }
 
+  /** Whether what it waited with has no answer yet; undefined when that was not just now. */
+  get justGranted(): (() => boolean) | undefined {
+    if (monotonicMs() - this.#grantedMs > JUST_NOW_MS) return undefined;
+    const [server, answers] = [this.#server, this.#answers];
+    return () => this.#server === server && this.#answers === answers;
+  }
+
   /** The server that works for it at the moment. */
   get server(): PooledServer | undefined {
     return this.#server;
@@ -129,6 +130,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
 
   granted(server: PooledServer): void {
     this.#waits = false;
+    this.#grantedMs = monotonicMs();
     this.#begin(server);
     this.#stream.resume();
     if (this.#asksNoMore) this.#hearEnd();
@@ -184,6 +186,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
   }
 
   answered({ failed, outside }: Answered): void {
+    this.#answers += 1;
     this.#portal.answered(failed);
     if (outside) this.traffic.transactionEnded();
   }

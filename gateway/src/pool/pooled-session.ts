@@ -2,7 +2,7 @@
 import { decodeReport, type ServerReport, type SessionSettings } from "@aerodb/postgres";
 import { failpoint } from "@aerodb/runtime";
 import type { Traffic } from "../traffic.ts";
-import type { CancelKeys } from "../wire/cancel-keys.ts";
+import type { CancelKeys, CancelTarget } from "../wire/cancel-keys.ts";
 import { ConnectionTraffic } from "../wire/connection-traffic.ts";
 import { HEAD_BYTES } from "../wire/messages.ts";
 import type { Relay } from "../wire/relay.ts";
@@ -60,7 +60,7 @@ async function open(
     }
     await failpoint("gateway.pooled.after_greeting");
     signal.throwIfAborted();
-    const own = cancelKeys.register(() => targetOf(pool, client?.cancelled()), minor);
+    const own = cancelKeys.register(() => targetOf(pool, client), minor);
     session.onEnd(() => cancelKeys.forget(own));
     stream.write(encodeWelcome(entry, greeting, own));
     const carried = new ConnectionTraffic(counters);
@@ -81,10 +81,13 @@ function tooMany(most: number): ServerReport {
   return { severity: "FATAL", sqlState: "53300", message };
 }
 
-function targetOf(pool: Pool, server: PooledServer | undefined) {
+/** What is told that a client cancels, if anything works for it. */
+function targetOf(pool: Pool, client: PooledClient | undefined): CancelTarget | undefined {
+  const server = client?.cancelled();
   if (server === undefined) return undefined;
   const reserve = () => pool.reserve(server);
-  return { instanceId: pool.instanceId, key: server.key, reserve };
+  const unanswered = client?.justGranted;
+  return { instanceId: pool.instanceId, key: server.key, reserve, unanswered };
 }
 
 /** What a client of these settings is told first; the first time a server is asked, and woken. */

@@ -11,6 +11,11 @@ export interface CancelTarget {
   readonly key: BackendKey;
   /** Keeps what works for the client from going to another until the call of what is returned. */
   readonly reserve?: () => () => void;
+  /**
+   * Whether the question that is cancelled has no answer yet. Given where its server was handed it
+   * just now: Postgres ignores a cancel that comes before it has read what is asked.
+   */
+  readonly unanswered?: (() => boolean) | undefined;
 }
 
 /** Told that a client cancels. Returns what works for it at the moment, if anything does. */

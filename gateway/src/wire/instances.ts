@@ -27,6 +27,7 @@ import { withDeadline } from "./deadline.ts";
 import { EdgeClients } from "./edge-clients.ts";
 import { openEdgeStream } from "./edge-stream.ts";
 import { readBytes } from "./read-bytes.ts";
+import { repeatWhile } from "./repeat-while.ts";
 
 export interface InstancesSettings {
   readonly keys: Keys;
@@ -136,8 +137,18 @@ export class Instances {
     });
   }
 
-  /** Passes a cancel request on. Resolves once the server has taken it, or cannot. */
+  /**
+   * Passes a cancel request on. Resolves once the server has taken it, or cannot. Where the server
+   * may not have begun yet what is cancelled, and so may have ignored it, it is told again.
+   */
   async cancel(target: CancelTarget, signal: AbortSignal): Promise<void> {
+    const tell = () => this.#cancelOnce(target, signal);
+    await tell();
+    const { unanswered } = target;
+    if (unanswered !== undefined) await repeatWhile(unanswered, tell, signal);
+  }
+
+  async #cancelOnce(target: CancelTarget, signal: AbortSignal): Promise<void> {
     try {
       await withDeadline(CANCEL_DEADLINE_MS, signal, async (ending) => {
         const endpoint = await this.#settings.routes.endpoint(target.instanceId, ending);

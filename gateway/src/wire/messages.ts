@@ -84,6 +84,7 @@ export const SYNC = encodeMessage("S");
 /** What a server says that waits for a question, outside of a transaction. */
 export const READY_FOR_QUERY = encodeMessage("Z", Buffer.from("I"));
 export const TERMINATE = encodeMessage("X");
+export const COPY_FAIL = encodeMessage("f", Buffer.from("the client has ended its side\0"));
 /** Answered by CloseComplete, whatever there is. */
 export const CLOSE_NOTHING = encodeCloseStatement(EMPTY_NAME);
 /** Answered by ParseComplete, after `CLOSE_NOTHING`. Text and no types of parameters. */

@@ -144,7 +144,8 @@ export class ParkableSession {
     if (!this.#cancelsNext) return;
     this.#cancelsNext = false;
     const { cancel } = this.#settings;
-    this.#relay.aboutNextQuestion(() => cancel(this.#target, this.#gone.signal));
+    const unanswered = () => !this.#relay.asked.allAnswered;
+    this.#relay.aboutNextQuestion(() => cancel({ ...this.#target, unanswered }, this.#gone.signal));
   }
 
   #restoreOn(next: ReadyServer, memory: SessionMemory): Promise<boolean> {
