@@ -117,7 +117,9 @@ async function openHost(config: AgentConfig, logger: Logger, signal: AbortSignal
         const spec = state.instance(id)?.spec;
         return spec?.shared === true ? platformMemoryBytes(spec) : undefined;
       };
-      return new TenantsInInstances({ password: rootPassword, keep, isShared, memoryOf, logger });
+      const giveWay: InstanceDriver["giveWay"] = (running, pid) => driver.giveWay(running, pid);
+      const whom = { keep, isShared, memoryOf, giveWay };
+      return new TenantsInInstances({ password: rootPassword, ...whom, logger });
     },
     meterLogin: meterLogin(rootPassword),
     hung: { afterMs: config.hungAfterSeconds * 1_000 },

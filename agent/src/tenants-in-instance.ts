@@ -33,7 +33,7 @@ import {
 import type { Logger } from "@aerodb/runtime";
 import { backendsOf } from "./backend-processes.ts";
 import { ConnectionPool, type Session } from "./connection-pool.ts";
-import type { RunningInstance } from "./drivers/driver.ts";
+import type { InstanceDriver, RunningInstance } from "./drivers/driver.ts";
 import { limitMemory } from "./limits/process-limits.ts";
 import type { TenantKeeper } from "./tenant-keeper.ts";
 
@@ -61,6 +61,8 @@ export interface TenantsOptions {
   readonly isShared: (id: InstanceId) => boolean;
   /** What a session of ours may have of memory where sessions of tenants may have less. */
   readonly memoryOf?: (id: InstanceId) => number | undefined;
+  /** How a session of ours, `pid` as its server counts, gives way to those of tenants. */
+  readonly giveWay?: InstanceDriver["giveWay"];
   readonly logger: Logger;
 }
 
@@ -107,7 +109,13 @@ export class TenantsInInstances implements TenantKeeper {
   ): Promise<readonly TenantProof[]> {
     const pool = await this.#walled(instance);
     const scope = { shared: this.#options.isShared(instance.id), forced: FORCED };
-    return pool.use((session) => proveIsolation(session, scope, asked, manner));
+    return pool.use(async (session) => {
+      const proving = () => proveIsolation(session, scope, asked, manner);
+      if (manner?.gently !== true) return proving();
+      const pid = backendPidOf(session);
+      const end = pid === undefined ? undefined : await this.#options.giveWay?.(instance, pid);
+      return proving().finally(end);
+    });
   }
 
   async mend(

@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
+  backendPidOf,
   type connectPlatform,
   ensureTenant,
   isProven,
@@ -12,6 +13,9 @@ import {
 } from "@aerodb/postgres";
 import { newId } from "@aerodb/runtime";
 import { expect, test } from "vitest";
+import { backendsOf } from "../../agent/src/backend-processes.ts";
+import { giveWay } from "../../agent/src/limits/giving-way.ts";
+import { openControlGroups } from "../../agent/src/limits/open-control-groups.ts";
 import { usePlatform } from "../platform.ts";
 import { run } from "../program.ts";
 import { connectRoot } from "./bare-instance.ts";
@@ -39,6 +43,20 @@ async function make(root: Root, verifier: string, tables: number) {
   });
   await root.query([`set local session authorization ${name}`, ...creations].join(";\n"));
   return { tenantId, connectionLimit: 20 };
+}
+
+/** How a session gives way, as that of the agent of this platform does. */
+async function givingWayOf(session: Root, instanceId: string) {
+  const server = platform().pieces().instances.get(instanceId) ?? 0;
+  const words = readFileSync(`/proc/${server}/cmdline`, "utf8").split("\0");
+  const home = words.find((word) => word.includes("/instances/"))?.split("/instances/")[0] ?? "";
+  const groups = await openControlGroups(home);
+  const [backend] = await backendsOf(server, new Set([backendPidOf(session) ?? 0]));
+  if (groups === undefined || backend === undefined) return async () => undefined;
+  const can = await giveWay(groups, instanceId, backend);
+  if (can === undefined) throw new Error(`the server of ${home} is in no group of its agent`);
+  await can();
+  return () => giveWay(groups, instanceId, backend);
 }
 
 /**
@@ -99,7 +117,11 @@ test.skipIf(pgbenchMissing())("proofs of isolation", { timeout: 1_800_000 }, asy
   const allMs = await timed(async () => {
     proven = (await proveIsolation(root, SCOPE, asked)).filter(isProven).length;
   });
-  const gently = () => proveIsolation(root, SCOPE, asked, { gently: true });
+  const giveWayHere = await givingWayOf(root, instanceId);
+  const gently = async () => {
+    const end = await giveWayHere();
+    await proveIsolation(root, SCOPE, asked, { gently: true }).finally(end);
+  };
   const gentlyMs = await timed(gently);
   report(`Proofs of ${TENANTS} tenants, catalogue and attempts`, [
     { what: "without a rest", measured: ms(allMs), reach: "-" },

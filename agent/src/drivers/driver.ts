@@ -1,5 +1,6 @@
 import type { InstanceId } from "@aerodb/model";
 import type { AppliedSpec, InstanceSpec } from "../instance-spec.ts";
+import type { GivingWay } from "../limits/giving-way.ts";
 
 /** A server that accepts connections. It survives the agent. */
 export interface RunningInstance {
@@ -132,6 +133,13 @@ export interface InstanceDriver {
    * `known` was read, all but processor time and the number of processes may be as it was then.
    */
   usage(instance: RunningInstance, known?: ResourceUsage): Promise<ResourceUsage>;
+
+  /**
+   * Has the process of a session, `pid` as its server counts, give way to everybody else's wherever
+   * the processor is wanted, until what is returned is called, or it would get none of it.
+   * Undefined where the host cannot, or there is no such session.
+   */
+  giveWay(instance: RunningInstance, pid: number): Promise<GivingWay | undefined>;
 
   /** Removes all that there is of a stopped instance. Refused while its server runs. */
   destroy(id: InstanceId): Promise<void>;

@@ -165,6 +165,10 @@ export class FakeHost implements InstanceDriver, TenantKeeper {
     return same ? [] : ["max_connections"];
   }
 
+  async giveWay(): Promise<undefined> {
+    return undefined;
+  }
+
   async usage(): Promise<ResourceUsage> {
     return UNKNOWN_USAGE;
   }

@@ -32,6 +32,13 @@ export interface ControlGroups {
   usage(name: string, known?: GroupUsage): GroupUsage;
   names(): Promise<readonly string[]>;
   /**
+   * Moves a process to where it has processor time only that nobody else of the machine wants.
+   * Returns whether it is there.
+   */
+  setAside(pid: number): Promise<boolean>;
+  /** Moves it to the group of this name. What has ended stays where it is. */
+  takeBack(name: string, pid: number): Promise<void>;
+  /**
    * Removes a group once it is empty. Returns whether it is gone; one that still holds processes
    * after so long stays.
    */

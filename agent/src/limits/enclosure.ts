@@ -5,9 +5,10 @@
 import { mkdir, readFile, readlink, realpath, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { InstanceId } from "@aerodb/model";
-import type { Enclosure, Engine, Owner } from "@aerodb/postgres";
+import type { Enclosure, Engine, Owner, ProcessIdentity } from "@aerodb/postgres";
 import type { InstanceSpec } from "../instance-spec.ts";
 import type { ControlGroups, GroupUsage } from "./control-groups.ts";
+import { type GivingWay, giveWay } from "./giving-way.ts";
 import { backendMemoryBytes, groupLimitsOf } from "./group-limits.ts";
 import { launchWords, mountLines, type SandboxKind } from "./launch-words.ts";
 import { openControlGroups } from "./open-control-groups.ts";
@@ -115,6 +116,12 @@ export class Walls {
     if (known?.cpuSeconds !== undefined) return groups?.usage(id, known);
     const held = (await groups?.holding(id, pid)) ?? [];
     return held.length === 0 ? undefined : groups?.usage(id);
+  }
+
+  /** Undefined where a process of a server is in no group of ours. */
+  async giveWay(id: InstanceId, backend: ProcessIdentity): Promise<GivingWay | undefined> {
+    const { groups } = await this.#find();
+    return groups === undefined ? undefined : giveWay(groups, id, backend);
   }
 
   /** What is really around a process, whoever started it. */

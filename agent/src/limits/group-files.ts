@@ -119,6 +119,27 @@ export async function setIfThere(directory: string, file: string, value: string)
   await writeFile(join(directory, file), value).catch(() => undefined);
 }
 
+/**
+ * Moves a process into a group beside those of instances, of which the kernel knows that it may
+ * wait for all others (since 5.15), or that weighs least. Returns whether it is there.
+ */
+export async function setAsideIn(
+  above: string,
+  least: { readonly file: string; readonly value: string },
+  pid: number,
+): Promise<boolean> {
+  const directory = join(above, `${OURS}-background`);
+  try {
+    await mkdir(directory, { recursive: true });
+    await setIfThere(directory, "cpu.idle", "1");
+    await setIfThere(directory, least.file, least.value);
+    await writeFile(join(directory, "cgroup.procs"), pid.toString());
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** A counter's file; undefined when there is none. */
 export function readCounter(directory: string | undefined, file: string): string | undefined {
   return directory === undefined ? undefined : readNow(join(directory, file));

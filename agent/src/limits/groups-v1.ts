@@ -20,6 +20,7 @@ import {
   readCounter,
   removeGroup,
   scaled,
+  setAsideIn,
   setIfThere,
   setLimit,
   workingSet,
@@ -122,6 +123,18 @@ class GroupsV1 implements ControlGroups {
     for (const above of this.#above.values())
       await rmdir(join(above, this.#part)).catch(() => undefined);
     return removed.every((gone) => gone);
+  }
+
+  /** Only by the tree of the processor: its memory is what it was. */
+  async setAside(pid: number): Promise<boolean> {
+    const above = this.#above.get("cpu");
+    const least = { file: "cpu.shares", value: LEAST_SHARES.toString() };
+    return above !== undefined && setAsideIn(above, least, pid);
+  }
+
+  async takeBack(name: string, pid: number): Promise<void> {
+    const directory = this.#directory("cpu", name);
+    if (directory !== undefined) await setIfThere(directory, "cgroup.procs", pid.toString());
   }
 
   async #limit(tree: Tree, directory: string, limits: GroupLimits): Promise<void> {

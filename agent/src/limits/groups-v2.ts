@@ -25,6 +25,7 @@ import {
   readCounter,
   removeGroup,
   scaled,
+  setAsideIn,
   setIfThere,
   setLimit,
   workingSet,
@@ -114,6 +115,14 @@ class GroupsV2 implements ControlGroups {
     // The home's goes with the last of its instances.
     await rmdir(join(this.#above, this.#part)).catch(() => undefined);
     return gone;
+  }
+
+  setAside(pid: number): Promise<boolean> {
+    return setAsideIn(this.#above, { file: "cpu.weight", value: "1" }, pid);
+  }
+
+  async takeBack(name: string, pid: number): Promise<void> {
+    await setIfThere(this.#directory(name), "cgroup.procs", pid.toString());
   }
 
   /** A controller reaches a group only when each group above it hands it on. */

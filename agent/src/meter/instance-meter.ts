@@ -15,7 +15,12 @@ import {
   withMeter,
 } from "@aerodb/postgres";
 import { backoffMs, type Logger, monotonicMs } from "@aerodb/runtime";
-import type { InstanceDriver, ResourceUsage, RunningInstance } from "../drivers/driver.ts";
+import type {
+  InstanceDriver,
+  InstanceRecords,
+  ResourceUsage,
+  RunningInstance,
+} from "../drivers/driver.ts";
 import { Backends } from "./backends.ts";
 import { Counters } from "./counters.ts";
 
@@ -29,7 +34,9 @@ export interface MeterLogin {
 export interface InstanceMeterPorts {
   readonly running: RunningInstance;
   readonly shared: boolean;
-  readonly driver: Pick<InstanceDriver, "usage">;
+  readonly driver: Pick<InstanceDriver, "usage"> & {
+    readonly records: Pick<InstanceRecords, "writeMark">;
+  };
   /** Left out where servers cannot be asked: only what the host counts is measured. */
   readonly login?: MeterLogin | undefined;
   readonly logger: Logger;
@@ -64,6 +71,8 @@ const LOOKS_REPEATED = 6;
 const ASK_AT_LEAST_MS = 10 * 60_000;
 /** A server that nothing was asked of for so long has no short sessions either. */
 const IDLE_AFTER_MS = 60_000;
+/** How soon after it was last asked where something was written: that takes little time at times. */
+const ASK_WRITTEN_MS = 60_000;
 /** How often where the host does not count what a server does. */
 const ASK_BLINDLY_MS = 60_000;
 /** Sizes are looked at this often, and more seldom where that takes more than 1 % of the time. */
@@ -80,8 +89,10 @@ export class InstanceMeter {
   #gauges: Readings = {};
   #sizes: SizesAnswer | undefined;
   #largeObjects: ReadonlyMap<TenantId, number> = new Map();
-  /** When the server was last asked, and how many processes it had. */
-  #asked: { readonly atMs: number; readonly processes: number | undefined } | undefined;
+  /** When the server was last asked, what was written by then, and how many processes it had. */
+  #asked:
+    | { readonly atMs: number; readonly mark: string; readonly processes: number | undefined }
+    | undefined;
   /** At the look before this one. */
   #seen: { readonly atMs: number; readonly usage: ResourceUsage } | undefined;
   #looks = 0;
@@ -120,14 +131,16 @@ export class InstanceMeter {
     const counted = this.#counters.advance(sumsOf(usage));
     const base = { ...counted, ...gaugesOf(usage) };
     this.#see(usage);
-    if (!this.#isDue(usage, before)) return this.#quiet(base);
+    if (!(await this.#isDue(usage, before))) return this.#quiet(base);
     try {
+      // From before it is asked: what is written meanwhile may not be in what it says.
+      const mark = await driver.records.writeMark(running.id);
       const answer = await this.#ask();
       // What the session itself cost is not taken for work the next time.
       const { cpuSeconds } = await driver.usage(running, usage);
       this.#see({ ...usage, cpuSeconds });
       this.#workSeconds = 0;
-      this.#asked = { atMs: monotonicMs(), processes: usage.processes };
+      this.#asked = { atMs: monotonicMs(), mark, processes: usage.processes };
       this.#failures = 0;
       return this.#busy(base, answer);
     } catch (error) {
@@ -150,7 +163,8 @@ export class InstanceMeter {
     this.#seen = { atMs, usage };
   }
 
-  #isDue(usage: ResourceUsage, before: ResourceUsage | undefined): boolean {
+  async #isDue(usage: ResourceUsage, before: ResourceUsage | undefined): Promise<boolean> {
+    const { driver, running } = this.#ports;
     const atMs = monotonicMs();
     if (this.#ports.login === undefined || atMs < this.#retryAtMs) return false;
     if (this.#asked === undefined || this.#failures > 0) return true;
@@ -159,8 +173,11 @@ export class InstanceMeter {
     // Only who is there at two looks counts: the agent's own sessions are gone by then.
     const somebodyCameOrWent =
       usage.processes === before?.processes && usage.processes !== this.#asked.processes;
+    if (this.#workSeconds >= NOTICEABLE_SECONDS || somebodyCameOrWent) return true;
+    if (sinceMs < ASK_WRITTEN_MS) return false;
     return (
-      sinceMs >= ASK_AT_LEAST_MS || this.#workSeconds >= NOTICEABLE_SECONDS || somebodyCameOrWent
+      sinceMs >= ASK_AT_LEAST_MS ||
+      this.#asked.mark !== (await driver.records.writeMark(running.id))
     );
   }
 

@@ -6,7 +6,7 @@ import { connectPlatform, connectTenant, generatePassword, scramVerifier } from 
 import { type Sample, SampleSchema } from "@aerodb/rpc/aerodb/agent/v1/sample_pb.js";
 import { newSecret, silent } from "@aerodb/runtime";
 import { fromBinary } from "@bufbuild/protobuf";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import type { Desired, DesiredTenant } from "../desired.ts";
 import { UNKNOWN_USAGE } from "../drivers/driver.ts";
 import { ProcessDriver } from "../drivers/process/process-driver.ts";
@@ -189,7 +189,8 @@ test("a server is asked when it worked or somebody came, and not for what idling
   const running = host.state.seen(shared.spec.id)?.running;
   if (running === undefined) throw new Error("it runs");
   let usage = { ...UNKNOWN_USAGE, cpuSeconds: 1, processes: 5 };
-  const driver = { usage: async () => usage };
+  let mark = "one";
+  const driver = { usage: async () => usage, records: { writeMark: async () => mark } };
   const login = meterLogin(rootPassword);
   const meter = new InstanceMeter({
     ...{ running, shared: true, driver, login, logger: silent },
@@ -207,6 +208,17 @@ test("a server is asked when it worked or somebody came, and not for what idling
   expect(await isAskedAfter(0.03, 6)).toBe(false);
   expect(await isAskedAfter(0, 6)).toBe(true);
   expect(meter.isIdle).toBe(false);
+  // What was written with little work is found too, and sooner than in ten minutes.
+  mark = "another";
+  expect(await isAskedAfter(0, 6)).toBe(false);
+  const clock = vi.spyOn(performance, "now").mockReturnValue(performance.now() + 61_000);
+  try {
+    expect(await isAskedAfter(0, 6)).toBe(true);
+    clock.mockReturnValue(performance.now() + 61_000);
+    expect(await isAskedAfter(0, 6)).toBe(false);
+  } finally {
+    clock.mockRestore();
+  }
 });
 
 test("a server that went away is neither measured nor shown any more", async () => {

@@ -1,10 +1,11 @@
 /** Credit notes: the only way to correct a closed invoice. What they give pays the next ones. */
-import { Fault, type TenantId } from "@aerodb/model";
+import type { Db } from "@aerodb/db";
+import { Fault, moneyText, type TenantId } from "@aerodb/model";
 import { newId } from "@aerodb/runtime";
 import { CENT } from "../metering/invoice.ts";
 import type { CreditNote } from "../store/credit-notes.ts";
 import * as store from "../store/credit-notes.ts";
-import { findBilledTenant, findInvoice } from "../store/invoices.ts";
+import { findBilledTenant, findInvoice, type InvoiceRow } from "../store/invoices.ts";
 import type { Caller, Control } from "./control.ts";
 import { makePageToken, pageSizeOf, readPageToken } from "./page-token.ts";
 import { couldBeTenant, tenantNotFound } from "./tenant-view.ts";
@@ -57,7 +58,8 @@ export async function createCreditNote(
   }
   const { id: tenantId } = await requireBilled(control, ask.tenant);
   const requestId = ask.requestId === "" ? null : ask.requestId;
-  const invoiceId = ask.invoice === "" ? null : await requireInvoiceId(control, tenantId, ask);
+  const invoice = ask.invoice === "" ? undefined : await requireInvoice(control, tenantId, ask);
+  const invoiceId = invoice?.id ?? null;
   const note = {
     ...{ id: newId("crn"), tenantId, invoiceId, requestId },
     ...{ amountMicroUsd: ask.amountMicroUsd, reason: ask.reason },
@@ -67,6 +69,7 @@ export async function createCreditNote(
     const number = await store.takeBillNumber(db);
     const earlier = requestId === null ? undefined : await store.findCreditNote(db, requestId);
     if (earlier !== undefined) return requireSame(earlier, note);
+    if (invoice !== undefined) await requireWithin(db, invoice, ask.amountMicroUsd);
     const [made] = await store.insertCreditNote(db, number, note);
     if (made === undefined) throw new Error("bug: a credit note was not inserted");
     return made;
@@ -84,14 +87,24 @@ function requireSame(earlier: CreditNote, note: store.NewCreditNote): CreditNote
   throw new Fault("REQUEST_ID_REUSED", sentence);
 }
 
-async function requireInvoiceId(control: Control, tenantId: TenantId, ask: CreditNoteAsk) {
-  const { invoice } = ask;
+async function requireInvoice(
+  control: Control,
+  tenantId: TenantId,
+  { invoice }: CreditNoteAsk,
+): Promise<InvoiceRow> {
   const found = couldBeText(invoice)
     ? await findInvoice(control.database, tenantId, invoice)
     : undefined;
   if (found === undefined) throw invoiceNotFound(invoice);
-  if (ask.amountMicroUsd <= found.subtotalMicroUsd) return found.id;
-  const sentence = `The invoice ${invoice} comes to less than the credit note.`;
+  return found;
+}
+
+/** All that is given back of an invoice is no more than it came to, however often one asks. */
+async function requireWithin(db: Db, invoice: InvoiceRow, amountMicroUsd: bigint): Promise<void> {
+  const given = await store.creditedOf(db, invoice);
+  if (given + amountMicroUsd <= invoice.subtotalMicroUsd) return;
+  const sums = `comes to ${moneyText(invoice.subtotalMicroUsd)}, ${moneyText(given)} given back`;
+  const sentence = `The invoice ${invoice.id} ${sums}: no more than the rest can be.`;
   throw new Fault("INVALID_ARGUMENT", sentence);
 }
 

@@ -205,6 +205,11 @@ test("an invoice that asked too much is settled by a credit note, which pays the
   expect(await createCreditNote(platform.control, tester, ask)).toEqual(note);
   const other = createCreditNote(platform.control, tester, { ...ask, reason: "another" });
   expect((await faultOf(other)).code).toBe("REQUEST_ID_REUSED");
+  // It came to 34 dollars: the rest may be given back as well, and nothing beyond.
+  const beyond = { ...ask, requestId: "two", amountMicroUsd: 26_000_000n };
+  const tooMuch = await faultOf(createCreditNote(platform.control, tester, beyond));
+  expect(tooMuch.code).toBe("INVALID_ARGUMENT");
+  expect(tooMuch.message).toContain("comes to $34.00, $9.00 given back");
   const settled = await verifyInvoices(platform.control, { month: "2026-02" });
   expect(settled).toMatchObject({ inputsChanged: 1, differences: [] });
 

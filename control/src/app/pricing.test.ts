@@ -66,7 +66,10 @@ test("a price to come changes nothing before its month", async () => {
   const price = { plan: "pro", activeFrom: "2190-01", basePriceMicroUsd: 1n, allowances: {} };
   await createPlanPrice(platform.control, tester, price);
   expect(await calculatePrice(platform.control, { plan: "pro", usage })).toEqual(before);
-  expect((await faultOf(createRate(platform.control, tester, rate))).code).toBe("PRICE_EXISTS");
+  expect(await createRate(platform.control, tester, rate)).toMatchObject({ microUsd: 1n });
+  expect(await createPlanPrice(platform.control, tester, price)).toMatchObject({ plan: "pro" });
+  const dearer = createRate(platform.control, tester, { ...rate, microUsd: 2n });
+  expect((await faultOf(dearer)).code).toBe("PRICE_EXISTS");
   const again = createPlanPrice(platform.control, tester, { ...price, basePriceMicroUsd: 2n });
   expect((await faultOf(again)).code).toBe("PRICE_EXISTS");
   const events = await platform.catalogue.database.query<{ kind: string; actor: string }>(sql`

@@ -1,4 +1,5 @@
 /** Prices, and what a plan would cost with some usage. What is in force is never edited. */
+import { isDeepStrictEqual } from "node:util";
 import { Fault, isMeter, METERS, type Meter } from "@aerodb/model";
 import { now } from "@aerodb/runtime";
 import { type CalendarMonth, monthOf } from "../metering/calendar-month.ts";
@@ -36,7 +37,10 @@ export interface NewRate {
   readonly perUnits: bigint;
 }
 
-/** Adds a rate from a month to come. INVALID_ARGUMENT; PRICE_EXISTS when that month has one. */
+/**
+ * Adds a rate from a month to come; a repeat returns what is there. INVALID_ARGUMENT; PRICE_EXISTS
+ * when that month has another one.
+ */
 export async function createRate(control: Control, caller: Caller, ask: NewRate): Promise<Rate> {
   const meter = requireBillable(ask.meter);
   const activeFrom = requireFuture(ask.activeFrom).startsAt;
@@ -44,6 +48,8 @@ export async function createRate(control: Control, caller: Caller, ask: NewRate)
   const rate = { meter, activeFrom, microUsd, perUnits };
   const by = { principal: caller.principal, eventRequestId: caller.requestId };
   if (await store.insertRate(control.database, { ...rate, ...by })) return rate;
+  const rates = await listRates(control);
+  if (rates.some((there) => isDeepStrictEqual(there, rate))) return rate;
   throw priceExists(`The meter ${meter} has a rate`, ask.activeFrom);
 }
 
@@ -66,6 +72,8 @@ export async function createPlanPrice(
   const price = { plan, activeFrom, basePriceMicroUsd, allowances: byMeter(ask.allowances) };
   const by = { principal: caller.principal, eventRequestId: caller.requestId };
   if (await store.insertPlanPrice(control.database, { ...price, ...by })) return price;
+  const prices = await listPlanPrices(control);
+  if (prices.some((there) => isDeepStrictEqual(there, price))) return price;
   throw priceExists(`The plan ${plan} has a price`, ask.activeFrom);
 }
 

@@ -66,6 +66,17 @@ export async function findCreditNote(db: Db, requestId: string): Promise<CreditN
   return note;
 }
 
+/** What credit notes gave back of an invoice. */
+export async function creditedOf(
+  db: Db,
+  invoice: { readonly id: InvoiceId; readonly tenantId: TenantId },
+): Promise<bigint> {
+  const [row] = await db.query<{ readonly sum: string }>(sql`
+    select coalesce(sum(amount_micro_usd), 0)::text as sum
+      from credit_notes where tenant_id = ${invoice.tenantId} and invoice_id = ${invoice.id}`);
+  return BigInt(row?.sum ?? 0);
+}
+
 /** Newest first. */
 export function listCreditNotes(
   db: Db,

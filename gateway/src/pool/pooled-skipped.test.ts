@@ -38,7 +38,10 @@ beforeEach(async () => {
     }
   };
 });
-afterEach(async () => {});
+afterEach(async () => {
+  socket.destroy();
+  await platform.remove();
+});
 
 test("a Close that was skipped leaves the statement, and one that was not does not", async () => {
   expect(await ask(encodeParse("kept", BODY), SYNC)).toBe("1Z");
@@ -68,6 +71,4 @@ test("a Parse that was skipped leaves no name, though the server knows its text"
   expect(await ask(encodeParse("known", BODY), SYNC)).toBe("1Z");
   expect(await ask(NO_PORTAL, encodeParse("later", BODY), SYNC)).toBe("EZ");
   expect(await ask(encodeParse("later", BODY), SYNC)).toBe("1Z");
-  socket.destroy();
-  await platform.remove();
 });

@@ -178,6 +178,21 @@ function telling(host: Given): void {
     }
   });
 
+  test("a session that gives way answers all the same, and who is not there gives none", async () => {
+    const driver = await host().next();
+    const spec = sampleSpec();
+    await driver.make(spec, signal);
+    const running = await driver.start(spec, signal);
+    const asleep = host().ask(running, "select 1 from pg_sleep(2)");
+    const sleeper = "select pid from pg_stat_activity where wait_event = 'PgSleep'";
+    await expect.poll(() => host().ask(running, sleeper)).toHaveLength(1);
+    const [pid] = await host().ask(running, sleeper);
+    const end = await driver.giveWay(running, Number(pid));
+    expect(await asleep).toEqual([1]);
+    await end?.();
+    expect(await driver.giveWay(running, 999_999)).toBeUndefined();
+  });
+
   test("the mark of what was written changes with every write, and with nothing else", async () => {
     const driver = await host().next();
     const spec = sampleSpec();

@@ -149,6 +149,11 @@ export class ContainerDriver implements InstanceDriver {
     return usage;
   }
 
+  /** Groups of containers are their engine's: nobody else moves what is in them. */
+  async giveWay(): Promise<undefined> {
+    return undefined;
+  }
+
   log(
     id: InstanceId,
     options: { readonly cursor: string; readonly bytes: number },

@@ -10,8 +10,10 @@ import {
   startPostmaster,
 } from "@aerodb/postgres";
 import { failpoint, type Logger } from "@aerodb/runtime";
+import { backendsOf } from "../../backend-processes.ts";
 import type { InstanceSpec } from "../../instance-spec.ts";
 import { pidFileOf, Walls } from "../../limits/enclosure.ts";
+import type { GivingWay } from "../../limits/giving-way.ts";
 import { isStill } from "../../limits/group-files.ts";
 import type { SandboxKind } from "../../limits/launch-words.ts";
 import type { EngineShelf } from "../../storage/engine-shelf.ts";
@@ -135,6 +137,11 @@ export class ProcessDriver implements InstanceDriver {
     const usage = (await this.#walls.usage(id, pid, known)) ?? UNKNOWN_USAGE;
     if (!isStill(known, usage.cpuSeconds)) await rotateLog(this.#store.place(id).log);
     return usage;
+  }
+
+  async giveWay({ id, pid: server }: RunningInstance, pid: number): Promise<GivingWay | undefined> {
+    const [backend] = await backendsOf(server, new Set([pid]));
+    return backend === undefined ? undefined : this.#walls.giveWay(id, backend);
   }
 
   log(
