@@ -38,8 +38,11 @@ export interface ProofManner extends KnownBefore {
   readonly gently?: boolean;
 }
 
-/** How many are judged at once: nothing rests meanwhile. */
-const AT_ONCE = 50;
+/**
+ * How many are judged at once. Nothing rests meanwhile, and each time all that a server holds is
+ * gone through: of 1,000 tenants of five tables 50 take 250 ms, 250 take 450 and all take 750.
+ */
+const AT_ONCE = 250;
 /** What it rests, in times of what a step took, and how long at most for each tenant in it. */
 const RESTS = 4;
 const MOST_REST_MS = 20;
