@@ -16,6 +16,7 @@ import { expect, test } from "vitest";
 import { backendsOf } from "../../agent/src/backend-processes.ts";
 import { giveWay } from "../../agent/src/limits/giving-way.ts";
 import { openControlGroups } from "../../agent/src/limits/open-control-groups.ts";
+import { limitMemory } from "../../agent/src/limits/process-limits.ts";
 import { usePlatform } from "../platform.ts";
 import { run } from "../program.ts";
 import { connectRoot } from "./bare-instance.ts";
@@ -29,6 +30,7 @@ const ROUNDS = 10;
 /** Between two looks of an agent. */
 const PAUSE_MS = 45_000;
 const NEIGHBOUR_ROUNDS = 2;
+const MEMORY_BYTES = 512 * 2 ** 20;
 const SCOPE = { shared: true, forced: false };
 
 const platform = usePlatform();
@@ -45,14 +47,17 @@ async function make(root: Root, verifier: string, tables: number) {
   return { tenantId, connectionLimit: 20 };
 }
 
-/** How a session gives way, as that of the agent of this platform does. */
-async function givingWayOf(session: Root, instanceId: string) {
+/**
+ * Lets a session have as much memory as one of the agent. Returns how it gives way, as that does.
+ */
+async function likeTheAgents(session: Root, instanceId: string) {
   const server = platform().pieces().instances.get(instanceId) ?? 0;
   const words = readFileSync(`/proc/${server}/cmdline`, "utf8").split("\0");
   const home = words.find((word) => word.includes("/instances/"))?.split("/instances/")[0] ?? "";
   const groups = await openControlGroups(home);
   const [backend] = await backendsOf(server, new Set([backendPidOf(session) ?? 0]));
   if (groups === undefined || backend === undefined) return async () => undefined;
+  await limitMemory(backend.pid, MEMORY_BYTES);
   const can = await giveWay(groups, instanceId, backend);
   if (can === undefined) throw new Error(`the server of ${home} is in no group of its agent`);
   await can();
@@ -104,6 +109,7 @@ test.skipIf(pgbenchMissing())("proofs of isolation", { timeout: 1_800_000 }, asy
   await platform().createTenant({ name: "first" });
   const [instanceId = ""] = platform().pieces().instances.keys();
   const root = await connectRoot(platform(), instanceId);
+  const giveWayHere = await likeTheAgents(root, instanceId);
   const verifier = await scramVerifier("the-password-of-the-bench");
   const wide = await make(root, verifier, MANY_TABLES);
   const alone: number[] = [];
@@ -117,7 +123,6 @@ test.skipIf(pgbenchMissing())("proofs of isolation", { timeout: 1_800_000 }, asy
   const allMs = await timed(async () => {
     proven = (await proveIsolation(root, SCOPE, asked)).filter(isProven).length;
   });
-  const giveWayHere = await givingWayOf(root, instanceId);
   const gently = async () => {
     const end = await giveWayHere();
     await proveIsolation(root, SCOPE, asked, { gently: true }).finally(end);
