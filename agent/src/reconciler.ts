@@ -236,10 +236,10 @@ export class HostReconciler {
     lane.driving = false;
   }
 
-  /** Nothing is left to do: says so, and lets those look that may have waited for it. */
+  /** Nothing is left to do, but to hear of an end: says so, and lets those look that waited. */
   #settle(lane: Lane): void {
     const { subject } = lane;
-    this.#lanes.delete(keyOf(subject));
+    if (!lane.ended) this.#lanes.delete(keyOf(subject));
     this.#ports.changed(subject);
     if (subject.kind !== "instance" || !lane.acted) return;
     for (const id of this.#ports.state.tenantsOf(subject.id)) this.look({ kind: "tenant", id });

@@ -159,6 +159,12 @@ const KNOWN: Readonly<Record<string, Known>> = {
   "instance.databases": { noticed: "roles.database_grant" },
   "instance.foreign": { proofOnly: OPENS_NOTHING },
   "instance.roles": { proofOnly: "nobody can log in as it, or become it" },
+  "instance.strays": {
+    proofOnly: "no tenant can add to them, and what a superuser adds may be any",
+  },
+  "instance.strays 2": {
+    proofOnly: "no tenant can add to them, and what a superuser adds may be any",
+  },
   "instance.extensions": { noticed: "extensions.amcheck" },
   "instance.extension_owners": { noticed: "extensions.drop_plpgsql", ofAttacker: true },
   "instance.schemas": { proofOnly: OPENS_NOTHING },

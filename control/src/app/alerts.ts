@@ -12,7 +12,7 @@ const UNREACHABLE_SECONDS = 60;
 
 /**
  * Looks at every rule, opens what is found and closes what is over. All of it takes effect or none;
- * of several controls one does it at a time, so that none acts on what it saw before another.
+ * of several passes one does it at a time, so that none acts on what it saw before another.
  */
 export async function evaluateAlerts(
   control: Control,
@@ -22,7 +22,7 @@ export async function evaluateAlerts(
   const { unreachableSeconds = UNREACHABLE_SECONDS } = control.settings;
   const context = { ...seen, unreachableSeconds };
   await control.database.transaction(async (db) => {
-    if (!(await store.holdAlerts(db))) return;
+    await store.holdAlerts(db);
     for (const rule of rules) {
       const findings = await rule.find(db, context);
       if (findings === undefined) continue;

@@ -26,22 +26,19 @@ export interface AlertFinding {
 const GAP_SECONDS = 100;
 
 /**
- * Holds the alerts until the transaction ends, for one control at a time, and notes the pass. False
- * where another holds them.
+ * Holds the alerts until the transaction ends, once nobody else does, and notes the pass. Who only
+ * skipped where another holds them would leave to the next minute what that one did not look at.
  */
-export async function holdAlerts(db: Db): Promise<boolean> {
+export async function holdAlerts(db: Db): Promise<void> {
   // What rules find is compared with what is open: both may be long, which no plan knows before.
-  const [held] = await db.query<{ held: boolean }>(sql`
-    select pg_try_advisory_xact_lock(hashtext('alerts')) as held,
-           set_config('enable_nestloop', 'off', true)`);
-  if (held?.held !== true) return false;
+  await db.query(sql`
+    select pg_advisory_xact_lock(hashtext('alerts')), set_config('enable_nestloop', 'off', true)`);
   await db.query(sql`
     insert into alert_passes as p (at, since) values (now(), now())
     on conflict (one) do update
       set at = now(),
           since = case when p.at < now() - ${GAP_SECONDS} * interval '1 second'
                        then now() else p.since end`);
-  return true;
 }
 
 /**

@@ -96,6 +96,9 @@ export function rulesOfPlatform(forced: boolean): readonly Rule[] {
   return [...walls("shared", forced), ...walls("dedicated", forced), ...RULES];
 }
 
+/** https://www.postgresql.org/docs/current/system-catalog-initial-data.html: FirstNormalObjectId */
+const FIRST_OF_USERS = 16_384;
+const OWN_SCHEMAS = ["pg_catalog", "information_schema", "public"];
 /** What the platform allows, and what an operator may add to measure statements. */
 const EXTENSIONS = ["plpgsql", "pg_stat_statements", ...ALLOWED_EXTENSIONS.map(({ name }) => name)];
 
@@ -110,6 +113,29 @@ const RULES: readonly Rule[] = [
         x.extname in (${listed(EXTENSIONS)}) as held,
         'extension ' || x.extname as name
       from pg_catalog.pg_extension x`,
+  },
+  {
+    ...everywhere,
+    id: "instance.strays",
+    subject: "objects among the server's own",
+    sentence: "Among the server's own relations and functions are none that somebody added.",
+    sql: `
+      with added(classid, objid) as (
+        select ${catalogue("pg_class")}, c.oid from pg_catalog.pg_class c
+        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+        where c.oid >= ${FIRST_OF_USERS} and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+          and n.nspname in (${listed([...OWN_SCHEMAS, EXTENSIONS_SCHEMA])})
+          and pg_catalog.pg_get_userbyid(c.relowner) !~ ${IS_TENANT}
+        union all
+        select ${catalogue("pg_proc")}, p.oid from pg_catalog.pg_proc p
+        join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+        where p.oid >= ${FIRST_OF_USERS} and n.nspname in (${listed(OWN_SCHEMAS)})
+          and pg_catalog.pg_get_userbyid(p.proowner) !~ ${IS_TENANT}
+      )
+      select null::pg_catalog.text as tenant, exists (
+          select from members m where m.classid = a.classid and m.objid = a.objid) as held,
+        ${described("a.classid", "a.objid")} as name
+      from added a`,
   },
   {
     ...inShared,

@@ -57,6 +57,19 @@ const OF_INSTANCES: readonly Breach[] = [
     undone: () => "revoke execute on function pg_catalog.lo_put(oid, bigint, bytea) from public",
   },
   {
+    rule: "instance.strays",
+    place: "both",
+    done: () => "create view extensions.leak as select rolpassword from pg_catalog.pg_authid",
+    undone: () => "drop view extensions.leak",
+  },
+  {
+    rule: "instance.strays",
+    place: "both",
+    done: () => `create function public.leak() returns name language sql security definer
+      as 'select current_user'`,
+    undone: () => "drop function public.leak()",
+  },
+  {
     rule: "instance.functions",
     place: "both",
     done: () =>
