@@ -61,7 +61,7 @@ export interface TenantsOptions {
   readonly isShared: (id: InstanceId) => boolean;
   /** What a session of ours may have of memory where sessions of tenants may have less. */
   readonly memoryOf?: (id: InstanceId) => number | undefined;
-  /** How a session of ours, `pid` as its server counts, gives way to those of tenants. */
+  /** How a session of ours, `pid` as the host counts, gives way to those of tenants. */
   readonly giveWay?: InstanceDriver["giveWay"];
   readonly logger: Logger;
 }
@@ -112,8 +112,9 @@ export class TenantsInInstances implements TenantKeeper {
     return pool.use(async (session) => {
       const proving = () => proveIsolation(session, scope, asked, manner);
       if (manner?.gently !== true) return proving();
-      const pid = backendPidOf(session);
-      const end = pid === undefined ? undefined : await this.#options.giveWay?.(instance, pid);
+      const pids = new Set([backendPidOf(session) ?? 0]);
+      const [backend] = await backendsOf(instance.pid, pids);
+      const end = backend && (await this.#options.giveWay?.(instance, backend.pid));
       return proving().finally(end);
     });
   }

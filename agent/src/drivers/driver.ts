@@ -1,6 +1,5 @@
 import type { InstanceId } from "@aerodb/model";
 import type { AppliedSpec, InstanceSpec } from "../instance-spec.ts";
-import type { GivingWay } from "../limits/giving-way.ts";
 
 /** A server that accepts connections. It survives the agent. */
 export interface RunningInstance {
@@ -135,11 +134,11 @@ export interface InstanceDriver {
   usage(instance: RunningInstance, known?: ResourceUsage): Promise<ResourceUsage>;
 
   /**
-   * Has the process of a session, `pid` as its server counts, give way to everybody else's wherever
+   * Has the process of a session, `pid` as the host counts, give way to everybody else's wherever
    * the processor is wanted, until what is returned is called, or it would get none of it.
-   * Undefined where the host cannot, or there is no such session.
+   * Undefined where the host cannot, or the process is not the instance's.
    */
-  giveWay(instance: RunningInstance, pid: number): Promise<GivingWay | undefined>;
+  giveWay(instance: RunningInstance, pid: number): Promise<(() => Promise<void>) | undefined>;
 
   /** Removes all that there is of a stopped instance. Refused while its server runs. */
   destroy(id: InstanceId): Promise<void>;

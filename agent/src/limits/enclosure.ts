@@ -5,7 +5,7 @@
 import { mkdir, readFile, readlink, realpath, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { InstanceId } from "@aerodb/model";
-import type { Enclosure, Engine, Owner, ProcessIdentity } from "@aerodb/postgres";
+import { type Enclosure, type Engine, identifyProcess, type Owner } from "@aerodb/postgres";
 import type { InstanceSpec } from "../instance-spec.ts";
 import type { ControlGroups, GroupUsage } from "./control-groups.ts";
 import { type GivingWay, giveWay } from "./giving-way.ts";
@@ -119,9 +119,11 @@ export class Walls {
   }
 
   /** Undefined where a process of a server is in no group of ours. */
-  async giveWay(id: InstanceId, backend: ProcessIdentity): Promise<GivingWay | undefined> {
+  async giveWay(id: InstanceId, pid: number): Promise<GivingWay | undefined> {
     const { groups } = await this.#find();
-    return groups === undefined ? undefined : giveWay(groups, id, backend);
+    const backend = identifyProcess(pid);
+    if (groups === undefined || backend === undefined) return undefined;
+    return giveWay(groups, id, backend);
   }
 
   /** What is really around a process, whoever started it. */

@@ -1,7 +1,7 @@
 /**
- * Work of the platform in a server gives way to what its tenants do: its process gets what processor
- * time nobody else wants. A lower niceness would not do: the kernel weighs groups against each
- * other, and takes a processor from a group that has it after some milliseconds only.
+ * Work of the platform in a server gives way to what its tenants do: its process gets what time of
+ * the processor nobody else wants. A lower niceness would not do: the kernel weighs groups against
+ * each other, and takes a processor from a group that has it after some milliseconds only.
  */
 import { readFileSync } from "node:fs";
 import { isAlive, type ProcessIdentity } from "@aerodb/postgres";

@@ -71,7 +71,7 @@ const LOOKS_REPEATED = 6;
 const ASK_AT_LEAST_MS = 10 * 60_000;
 /** A server that nothing was asked of for so long has no short sessions either. */
 const IDLE_AFTER_MS = 60_000;
-/** How soon after it was last asked where something was written: that takes little time at times. */
+/** How soon after it was last asked where something was written, with however little work. */
 const ASK_WRITTEN_MS = 60_000;
 /** How often where the host does not count what a server does. */
 const ASK_BLINDLY_MS = 60_000;

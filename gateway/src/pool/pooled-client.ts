@@ -2,9 +2,10 @@
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { encodeErrorResponse, type ServerReport, type SessionSettings } from "@aerodb/postgres";
-import { monotonicMs } from "@aerodb/runtime";
+import { ASKS } from "../wire/asked.ts";
 import type { ConnectionTraffic } from "../wire/connection-traffic.ts";
 import { type FrameReader, Frames } from "../wire/frames.ts";
+import { JustAsked } from "../wire/just-asked.ts";
 import { CLIENT, COPY_FAIL, READY_FOR_QUERY } from "../wire/messages.ts";
 import {
   type ConnectionState,
@@ -25,8 +26,6 @@ import { Unheard } from "./unheard.ts";
 
 /** What Postgres gathers before it writes, and would find then that nobody hears it. */
 const MOST_LOST_BYTES = 8_192;
-/** Within this, a server has read what it was handed, on a machine that is not at its end. */
-const JUST_NOW_MS = 1_000;
 
 export class PooledClient implements Relay, Waiting, FrameReader {
   readonly looksAt = LOOKS_AT;
@@ -49,8 +48,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
   /** Of the server that it has. */
   #portal = new UnnamedPortal();
   #server: PooledServer | undefined;
-  #grantedMs = Number.NEGATIVE_INFINITY;
-  #answers = 0;
+  readonly justAsked = new JustAsked();
   readonly #unheard = new Unheard();
   #waits = false;
   #leaving = false;
@@ -102,13 +100,6 @@ export class PooledClient implements Relay, Waiting, FrameReader {
     return this.#server?.awaitsHolder === true && !this.#leaving && !this.#asksNoMore;
   }
 
-  /** Whether what it waited with has no answer yet; undefined when that was not just now. */
-  get justGranted(): (() => boolean) | undefined {
-    if (monotonicMs() - this.#grantedMs > JUST_NOW_MS) return undefined;
-    const [server, answers] = [this.#server, this.#answers];
-    return () => this.#server === server && this.#answers === answers;
-  }
-
   /** The server that works for it at the moment. */
   get server(): PooledServer | undefined {
     return this.#server;
@@ -130,7 +121,6 @@ export class PooledClient implements Relay, Waiting, FrameReader {
 
   granted(server: PooledServer): void {
     this.#waits = false;
-    this.#grantedMs = monotonicMs();
     this.#begin(server);
     this.#stream.resume();
     if (this.#asksNoMore) this.#hearEnd();
@@ -186,7 +176,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
   }
 
   answered({ failed, outside }: Answered): void {
-    this.#answers += 1;
+    this.justAsked.answered();
     this.#portal.answered(failed);
     if (outside) this.traffic.transactionEnded();
   }
@@ -230,6 +220,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
       return length;
     }
     this.#portal.note(type, start);
+    if (ASKS[type] === 1) this.justAsked.note();
     switch (type) {
       case CLIENT.terminate:
         this.#noteEnd();

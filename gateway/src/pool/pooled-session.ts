@@ -86,7 +86,7 @@ function targetOf(pool: Pool, client: PooledClient | undefined): CancelTarget | 
   const server = client?.cancelled();
   if (server === undefined) return undefined;
   const reserve = () => pool.reserve(server);
-  const unanswered = client?.justGranted;
+  const unanswered = client?.justAsked.unanswered;
   return { instanceId: pool.instanceId, key: server.key, reserve, unanswered };
 }
 

@@ -3,6 +3,7 @@
  * and what of it the session keeps without any question finding it there.
  */
 import { type FrameReader, onlyTypes } from "./frames.ts";
+import { JustAsked } from "./just-asked.ts";
 import { CLIENT, HEAD_BYTES } from "./messages.ts";
 import { bytesToName, UnnamedPortal } from "./unnamed-portal.ts";
 
@@ -27,6 +28,8 @@ const NAMES_OWN_SETTING = new RegExp(
 
 const LOOKS_AT = onlyTypes(Object.values(CLIENT));
 const NOTHING = onlyTypes([]);
+/** What begins to be answered when it comes. */
+export const ASKS = onlyTypes([CLIENT.query, CLIENT.functionCall, CLIENT.execute, CLIENT.sync]);
 const OF_A_PORTAL = onlyTypes([CLIENT.execute, CLIENT.describe]);
 
 export class Asked implements FrameReader {
@@ -34,6 +37,7 @@ export class Asked implements FrameReader {
   readonly #pass: (bytes: Buffer) => void;
   readonly #goodbye: () => void;
   readonly #portal = new UnnamedPortal();
+  readonly just = new JustAsked();
   /** Of each ReadyForQuery that is to come, whether a Sync brings it and no query. */
   readonly #unanswered: boolean[] = [];
   /** Whether something was said that no Sync has followed. */
@@ -80,6 +84,7 @@ export class Asked implements FrameReader {
       return length;
     }
     this.#portal.note(type, start);
+    if (ASKS[type] === 1) this.just.note();
     switch (type) {
       case CLIENT.query:
         this.#unnamed = undefined;
@@ -131,6 +136,7 @@ export class Asked implements FrameReader {
 
   /** The server waits for the next question. */
   ready(failed: boolean): void {
+    this.just.answered();
     this.#unanswered.shift();
     this.#copiesIn = false;
     this.#portal.answered(failed);

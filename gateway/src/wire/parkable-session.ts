@@ -70,7 +70,8 @@ export class ParkableSession {
    * it, and then what it has asked already is cancelled as soon as something does.
    */
   cancelled(): CancelTarget | undefined {
-    if (!this.#relay.parked) return this.#target;
+    const { asked, parked } = this.#relay;
+    if (!parked) return { ...this.#target, unanswered: asked.just.unanswered };
     this.#cancelsNext ||= this.#relay.unread;
     return undefined;
   }

@@ -6,6 +6,7 @@ import { messageOf } from "@aerodb/model";
 import { canChangeOwner } from "@aerodb/postgres";
 import { sleep } from "@aerodb/runtime";
 import { expect, test } from "vitest";
+import { backendsOf } from "../../../agent/src/backend-processes.ts";
 import { sampleSpec } from "../../../agent/src/sample-spec.ts";
 import { failpointsOf } from "../../fault/failpoints.ts";
 import type { RealDriverHost } from "./driver-host.ts";
@@ -187,7 +188,8 @@ function telling(host: Given): void {
     const sleeper = "select pid from pg_stat_activity where wait_event = 'PgSleep'";
     await expect.poll(() => host().ask(running, sleeper)).toHaveLength(1);
     const [pid] = await host().ask(running, sleeper);
-    const end = await driver.giveWay(running, Number(pid));
+    const [backend] = await backendsOf(running.pid, new Set([Number(pid)]));
+    const end = await driver.giveWay(running, backend?.pid ?? expect.fail("it sleeps"));
     expect(await asleep).toEqual([1]);
     await end?.();
     expect(await driver.giveWay(running, 999_999)).toBeUndefined();

@@ -10,7 +10,6 @@ import {
   startPostmaster,
 } from "@aerodb/postgres";
 import { failpoint, type Logger } from "@aerodb/runtime";
-import { backendsOf } from "../../backend-processes.ts";
 import type { InstanceSpec } from "../../instance-spec.ts";
 import { pidFileOf, Walls } from "../../limits/enclosure.ts";
 import type { GivingWay } from "../../limits/giving-way.ts";
@@ -139,9 +138,8 @@ export class ProcessDriver implements InstanceDriver {
     return usage;
   }
 
-  async giveWay({ id, pid: server }: RunningInstance, pid: number): Promise<GivingWay | undefined> {
-    const [backend] = await backendsOf(server, new Set([pid]));
-    return backend === undefined ? undefined : this.#walls.giveWay(id, backend);
+  giveWay({ id }: RunningInstance, pid: number): Promise<GivingWay | undefined> {
+    return this.#walls.giveWay(id, pid);
   }
 
   log(

@@ -642,8 +642,8 @@ export declare const PricingService: GenService<{
     output: typeof ListRatesResponseSchema;
   },
   /**
-   * CreateRate adds a rate from a month to come. INVALID_ARGUMENT; ALREADY_EXISTS when the meter has
-   * one from that month on.
+   * CreateRate adds a rate from a month to come; a repeat returns what is there. INVALID_ARGUMENT;
+   * ALREADY_EXISTS when the meter has another one from that month on.
    *
    * @generated from rpc aerodb.control.v1.PricingService.CreateRate
    */
@@ -663,8 +663,8 @@ export declare const PricingService: GenService<{
     output: typeof ListPlanPricesResponseSchema;
   },
   /**
-   * CreatePlanPrice adds a price of a plan from a month to come. INVALID_ARGUMENT; ALREADY_EXISTS
-   * when the plan has one from that month on.
+   * CreatePlanPrice adds a price of a plan from a month to come; a repeat returns what is there.
+   * INVALID_ARGUMENT; ALREADY_EXISTS when the plan has another one from that month on.
    *
    * @generated from rpc aerodb.control.v1.PricingService.CreatePlanPrice
    */
