@@ -152,8 +152,11 @@ function describePrices({ door, call, refused }: BillingRpcs): void {
     expect(added.rate).toEqual({ ...ask, active_from: month() });
     const { rates } = await call("PricingService/ListRates");
     expect(rates).toContainEqual({ ...ask, active_from: month() });
-    const again = await refused("PricingService/CreateRate", { ...ask, active_from: month() });
-    expectFault(again, "ALREADY_EXISTS", "PRICE_EXISTS");
+    const again = await call("PricingService/CreateRate", { ...ask, active_from: month() });
+    expect(again).toEqual(added);
+    const edited = { ...ask, active_from: month(), micro_usd: "10001" };
+    const other = await refused("PricingService/CreateRate", edited);
+    expectFault(other, "ALREADY_EXISTS", "PRICE_EXISTS");
     const past = await refused("PricingService/CreateRate", { ...ask, active_from: "2026-01" });
     expectFault(past, "INVALID_ARGUMENT", "INVALID_ARGUMENT");
     expect(past.message).toContain("2026-01 has begun");
@@ -169,8 +172,10 @@ function describePrices({ door, call, refused }: BillingRpcs): void {
     expect(plan_price).toEqual(ask);
     const { plan_prices } = await call("PricingService/ListPlanPrices");
     expect(plan_prices).toContainEqual(ask);
-    const again = await refused("PricingService/CreatePlanPrice", ask);
-    expectFault(again, "ALREADY_EXISTS", "PRICE_EXISTS");
+    expect((await call("PricingService/CreatePlanPrice", ask)).plan_price).toEqual(ask);
+    const dearer = { ...ask, base_price_micro_usd: "30000001" };
+    const other = await refused("PricingService/CreatePlanPrice", dearer);
+    expectFault(other, "ALREADY_EXISTS", "PRICE_EXISTS");
     const gold = await refused("PricingService/CreatePlanPrice", { ...ask, plan: "gold" });
     expectFault(gold, "INVALID_ARGUMENT", "PLAN_NOT_FOUND");
   });
