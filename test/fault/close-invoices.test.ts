@@ -6,7 +6,6 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Database, sql } from "@aerodb/db";
-import { messageOf } from "@aerodb/model";
 import type { Catalogue, CatalogueServer } from "@aerodb/testkit";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import {
@@ -16,9 +15,10 @@ import {
   someTenants,
 } from "../../control/src/app/billing-fixture.ts";
 import { startCatalogue } from "../../control/src/app/fake-platform.ts";
-import { type Piece, startPiece } from "../piece-process.ts";
+import type { Piece } from "../piece-process.ts";
 import type { AnyBody } from "../platform-client.ts";
 import { until } from "../until.ts";
+import { isDead, startControlAlone } from "./control-alone.ts";
 import { failpointsOf } from "./failpoints.ts";
 
 // A process starts and ends several times.
@@ -67,23 +67,8 @@ async function fill(database: Database): Promise<void> {
 }
 
 function startControl(catalogue: Catalogue, failpoints: string): Piece {
-  return startPiece("control", {
-    AERODB_CONTROL_CATALOGUE_URL: catalogue.url,
-    AERODB_CONTROL_HOME: home,
-    AERODB_CONTROL_API_PORT: "0",
-    AERODB_CONTROL_LINK_PORT: "0",
-    AERODB_CONTROL_PLATFORM_KEY: KEY,
-    AERODB_CONTROL_FAILPOINTS: failpoints,
-  });
-}
-
-function isDead({ pid }: Piece): boolean {
-  try {
-    process.kill(pid, 0);
-    return false;
-  } catch (error) {
-    return messageOf(error).includes("ESRCH");
-  }
+  const catalogueUrl = catalogue.url;
+  return startControlAlone({ catalogueUrl, home, platformKey: KEY, failpoints });
 }
 
 /** Asks for the job as the clock would, until something has come of it. */

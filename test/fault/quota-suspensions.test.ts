@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sql } from "@aerodb/db";
-import { messageOf, type TenantId } from "@aerodb/model";
+import type { TenantId } from "@aerodb/model";
 import { now } from "@aerodb/runtime";
 import type { CatalogueServer } from "@aerodb/testkit";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
@@ -17,8 +17,9 @@ import {
 } from "../../control/src/app/fake-platform.ts";
 import { getHost } from "../../control/src/app/hosts.ts";
 import { rollUpUsage } from "../../control/src/app/usage-records.ts";
-import { type Piece, startPiece } from "../piece-process.ts";
+import type { Piece } from "../piece-process.ts";
 import { until } from "../until.ts";
+import { isDead, startControlAlone } from "./control-alone.ts";
 import { failpointsOf } from "./failpoints.ts";
 
 // A process starts and ends several times.
@@ -40,23 +41,8 @@ afterAll(async () => {
 });
 
 function startControl(platform: PlatformFixture, failpoints: string): Piece {
-  return startPiece("control", {
-    AERODB_CONTROL_CATALOGUE_URL: platform.catalogue.url,
-    AERODB_CONTROL_HOME: home,
-    AERODB_CONTROL_API_PORT: "0",
-    AERODB_CONTROL_LINK_PORT: "0",
-    AERODB_CONTROL_PLATFORM_KEY: KEY,
-    AERODB_CONTROL_FAILPOINTS: failpoints,
-  });
-}
-
-function isDead({ pid }: Piece): boolean {
-  try {
-    process.kill(pid, 0);
-    return false;
-  } catch (error) {
-    return messageOf(error).includes("ESRCH");
-  }
+  const catalogueUrl = platform.catalogue.url;
+  return startControlAlone({ catalogueUrl, home, platformKey: KEY, failpoints });
 }
 
 /** A tenant that stores 1,200 bytes, on a host whose agent does as it is told. */
