@@ -1,10 +1,7 @@
 /** Whether a question was asked only just now: a cancel may have come before it was read. */
 import { monotonicMs } from "@aerodb/runtime";
 
-/**
- * A server has read what it was handed within this, on a machine that is not at its end. Cancels
- * that came 50 ms behind their statement were not lost, on two processors with 16 clients.
- */
+/** Within this a server has read what it was handed, on a machine that is not at its end. */
 const JUST_NOW_MS = 250;
 
 export class JustAsked {

@@ -39,8 +39,8 @@ export interface ProofManner extends KnownBefore {
 }
 
 /**
- * How many are judged at once. Nothing rests meanwhile, and each time all that a server holds is
- * gone through: of 1,000 tenants of five tables 50 take 250 ms, 250 take 450 and all take 750.
+ * How many are judged at once. Nothing rests meanwhile; but each time all that a server holds is
+ * gone through, so fewer at once take longer together.
  */
 const AT_ONCE = 250;
 /** What it rests, in times of what a step took, and how long at most for each tenant in it. */
