@@ -1,9 +1,9 @@
 /**
  * What the agent does for gateways, with or without control: wakes instances and relays to them.
  */
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { Fault, type InstanceId, isId } from "@aerodb/model";
-import { socketPath } from "@aerodb/postgres";
+import { connectInstance } from "@aerodb/postgres";
 import {
   type ConnectRequest,
   type ConnectResponse,
@@ -68,7 +68,7 @@ export async function serveEdge(options: EdgeOptions): Promise<Edge> {
     requireGateway(call);
     const first = await firstMessage(call);
     const directory = wakings.socketDirectory(readId(first.instanceId));
-    const socket = await dial(socketPath(directory));
+    const socket = await dial(directory);
     if (first.data.length > 0) socket.write(first.data);
     relay(byteStream(call), socket);
     call.resume();
@@ -102,9 +102,9 @@ function firstMessage(
   return promise;
 }
 
-function dial(path: string): Promise<Socket> {
+function dial(socketDirectory: string): Promise<Socket> {
   const { promise, resolve, reject } = Promise.withResolvers<Socket>();
-  const socket = connect({ path, allowHalfOpen: true });
+  const socket = connectInstance(socketDirectory, { allowHalfOpen: true });
   socket.once("connect", () => resolve(socket));
   socket.once("error", (cause) => {
     reject(new Fault("UNAVAILABLE", "The instance does not accept connections.", { cause }));

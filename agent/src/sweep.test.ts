@@ -1,5 +1,5 @@
 /** Sweeps of real directories and processes; servers are the fake's. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import {
   existsSync,
   mkdirSync,
@@ -13,7 +13,7 @@ import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import type { InstanceId } from "@aerodb/model";
 import { SweepRequestSchema } from "@aerodb/rpc/aerodb/agent/v1/link_service_pb.js";
-import { newId, silent } from "@aerodb/runtime";
+import { newId, silent, within } from "@aerodb/runtime";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { takeAudit } from "./audit.ts";
@@ -97,6 +97,16 @@ function spawnIn(directory: string, words = ["sleep", "300"]): number {
   children.push(child);
   return child.pid ?? expect.fail("no process");
 }
+
+test.each([
+  ["a pipe", (path: string) => execFileSync("mkfifo", [path])],
+  ["a link to what never ends", (path: string) => symlinkSync("/dev/zero", path)],
+])("%s in place of a server's pid holds up no audit", async (_what, put) => {
+  const orphan = await plant();
+  put(join(orphan.data, "postmaster.pid"));
+  const audit = await within({ ms: 2_000, expecting: "the audit" }, takeAudit(ports(), 1n));
+  expect(audit.instances).toMatchObject([{ instanceId: orphan.id, postmasterPid: 0 }]);
+});
 
 test("an orphan's data is moved into the trash, and deleted only when that is ordered", async () => {
   const orphan = await plant();

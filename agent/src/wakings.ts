@@ -1,7 +1,6 @@
 /** Lets those wait who need an instance that is down. Many at once cause one start. */
-import { connect } from "node:net";
 import { Fault, type InstanceId } from "@aerodb/model";
-import { socketPath } from "@aerodb/postgres";
+import { connectInstance } from "@aerodb/postgres";
 import { now, sleep, Waiters } from "@aerodb/runtime";
 import type { Subject } from "./desired.ts";
 import type { RunningInstance } from "./drivers/driver.ts";
@@ -77,7 +76,7 @@ export class Wakings {
 
 function accepts(instance: RunningInstance): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>();
-  const socket = connect(socketPath(instance.socketDirectory));
+  const socket = connectInstance(instance.socketDirectory);
   socket.once("connect", () => resolve(true));
   socket.once("error", () => resolve(false));
   return promise.finally(() => socket.destroy());

@@ -2,6 +2,7 @@
 import { readFile, readlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { InstanceId } from "@aerodb/model";
+import { readPostmasterFile } from "@aerodb/postgres";
 import { entriesOf } from "../storage/file-sizes.ts";
 import { type Layout, placeOf, readEntry, shortNameOf } from "../storage/layout.ts";
 import { findStrayVolumes } from "../storage/stray-volumes.ts";
@@ -74,8 +75,8 @@ function belongsTo({ pid, parentPid }: FoundProcess, postmasterPid: number): boo
  */
 async function postmasterOf(data: string, inside: readonly FoundProcess[]): Promise<number> {
   const pids = inside.map(({ pid }) => pid);
-  const file = await readFile(join(data, "postmaster.pid"), "utf8").catch(() => "");
-  const named = Number.parseInt(file, 10);
+  // What the server put there instead of a file would not be read through, or never end.
+  const named = (await readPostmasterFile(data).catch(() => undefined))?.pid;
   const servers = inside.filter(({ program }) => program === "postgres");
   const first = servers.find(({ parentPid }) => !servers.some(({ pid }) => pid === parentPid));
   return pids.find((pid) => pid === named) ?? first?.pid ?? 0;

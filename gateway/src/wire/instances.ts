@@ -3,16 +3,15 @@
  * of their host. An instance that is down is woken by its agent, which needs no control.
  */
 import { existsSync, readFileSync } from "node:fs";
-import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Keys } from "@aerodb/identity";
 import { Fault, messageOf } from "@aerodb/model";
 import {
+  connectInstance,
   decodeReport,
   encodeCancelRequest,
   encodeStartupMessage,
   MessageReader,
-  socketPath,
   type WireMessage,
 } from "@aerodb/postgres";
 import { HostEdgeService } from "@aerodb/rpc/aerodb/edge/v1/host_edge_service_pb.js";
@@ -201,11 +200,7 @@ export class Instances {
     if (!local && endpoint.edgeAddress !== "") {
       return openEdgeStream(this.#edges.of(endpoint), endpoint.instanceId);
     }
-    const socket: Socket = connect({
-      path: socketPath(endpoint.socketDirectory),
-      allowHalfOpen: true,
-    });
-    return socket;
+    return connectInstance(endpoint.socketDirectory, { allowHalfOpen: true });
   }
 
   /**

@@ -5,6 +5,7 @@
  */
 import { Fault, messageOf } from "@aerodb/model";
 import { Client } from "pg";
+import { instanceStream } from "./instance-socket.ts";
 import { DATABASE, METER_ROLE, POOL_ROLE, ROOT_ROLE, SOCKET_PORT } from "./names.ts";
 
 export interface ConnectionSettings {
@@ -64,6 +65,7 @@ async function connect(
   const client = new Client({
     host: settings.socketDirectory,
     port: SOCKET_PORT,
+    stream: () => instanceStream(),
     user,
     password: settings.password,
     database: settings.database ?? DATABASE,

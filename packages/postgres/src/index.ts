@@ -14,6 +14,7 @@ export * from "./hba.ts";
 export * from "./held-locks.ts";
 export * from "./identifier.ts";
 export * from "./instance-shape.ts";
+export { connectInstance } from "./instance-socket.ts";
 export * from "./isolation/index.ts";
 export { askLargeObjects } from "./large-object-sizes.ts";
 export * from "./largest-relations.ts";
@@ -33,6 +34,7 @@ export {
   SESSIONS_LEAVE_MS,
   type StopMode,
 } from "./postmaster.ts";
+export { readPostmasterFile } from "./postmaster-file.ts";
 export {
   BACKEND_OOM_SCORE,
   type Enclosure,

@@ -1,6 +1,5 @@
-import { createConnection } from "node:net";
 import { within } from "@aerodb/runtime";
-import { socketPath } from "./names.ts";
+import { connectInstance } from "./instance-socket.ts";
 
 /** Asks whether TLS is spoken. It is answered before anybody logs in, by a process of its own. */
 const TLS_REQUEST = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]);
@@ -11,7 +10,7 @@ const TLS_REQUEST = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]);
  */
 export async function isAbandoned(socketDirectory: string): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>();
-  const socket = createConnection({ path: socketPath(socketDirectory) });
+  const socket = connectInstance(socketDirectory);
   socket.once("connect", () => resolve(false));
   socket.once("error", (error: NodeJS.ErrnoException) => resolve(error.code === "ECONNREFUSED"));
   // The kernel answers at once.
@@ -24,7 +23,7 @@ export async function isAbandoned(socketDirectory: string): Promise<boolean> {
  */
 export async function answers(socketDirectory: string, deadlineMs: number): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>();
-  const socket = createConnection({ path: socketPath(socketDirectory) });
+  const socket = connectInstance(socketDirectory);
   socket.once("connect", () => socket.write(TLS_REQUEST));
   socket.once("data", () => resolve(true));
   socket.once("error", () => resolve(false));
