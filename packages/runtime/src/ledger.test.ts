@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -23,6 +23,31 @@ test("a ledger that is opened again holds what it was told", () => {
   const again = new Ledger(path);
   expect(again.generation).toBe(7n);
   expect(again.entries().map(({ id }) => id)).toEqual(["a", "b"]);
+});
+
+test("a ledger is read by nobody else, also one that was made when it could be", () => {
+  const path = join(directory, "ledger.db");
+  const first = new Ledger(path);
+  for (const name of readdirSync(directory)) chmodSync(join(directory, name), 0o644);
+  const again = new Ledger(path);
+  again.takeWhole(1n, [entry("a", 1n, "one")]);
+  const modes = readdirSync(directory).map((name) => [name, statSync(join(directory, name)).mode]);
+  const expected = ["ledger.db", "ledger.db-shm", "ledger.db-wal"];
+  expect(modes).toEqual(expected.map((name) => [name, 0o100600]));
+  first.close();
+  again.close();
+});
+
+test("what a ledger forgot is not left in its file", () => {
+  const path = join(directory, "ledger.db");
+  const ledger = new Ledger(path);
+  ledger.takeWhole(1n, [entry("a", 1n, "a secret"), entry("b", 1n, "another")]);
+  ledger.takeWhole(2n, [entry("b", 1n, "another")]);
+  ledger.forget("instance", "a");
+  ledger.close();
+  expect(readdirSync(directory)).toEqual(["ledger.db"]);
+  expect(readFileSync(path).includes("another")).toBe(true);
+  expect(readFileSync(path).includes("a secret")).toBe(false);
 });
 
 test("an older generation is refused, and nothing of it is kept", () => {

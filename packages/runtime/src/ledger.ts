@@ -4,8 +4,12 @@
  * generation and the same generation with other contents are refused; a repeat is accepted and
  * changes nothing.
  */
+import { chmodSync, closeSync, existsSync, openSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { Fault } from "@aerodb/model";
+
+const IN_MEMORY = ":memory:";
+const PRIVATE = 0o600;
 
 /** One thing that was told: its kind and id, when it last changed, and its encoded contents. */
 export interface LedgerEntry {
@@ -134,9 +138,23 @@ export class Ledger {
   }
 }
 
-/** A SQLite file that survives kill -9 at any point and a power failure up to the last commit. */
+/**
+ * A SQLite file that survives kill -9 at any point and a power failure up to the last commit. It is
+ * its user's alone, for it holds what lets tenants log in; what is removed is overwritten in it.
+ */
 export function openDatabase(path: string): DatabaseSync {
+  if (path !== IN_MEMORY) makePrivate(path);
   const database = new DatabaseSync(path);
-  database.exec("pragma journal_mode = wal; pragma synchronous = full; pragma busy_timeout = 5000");
+  database.exec(`
+    pragma journal_mode = wal; pragma synchronous = full; pragma busy_timeout = 5000;
+    pragma secure_delete = on`);
   return database;
+}
+
+/** SQLite gives the files that it makes beside a database the mode of that. */
+function makePrivate(path: string): void {
+  closeSync(openSync(path, "a", PRIVATE));
+  for (const each of [path, `${path}-wal`, `${path}-shm`]) {
+    if (existsSync(each)) chmodSync(each, PRIVATE);
+  }
 }
