@@ -40,6 +40,15 @@ export function platformFunction(signature: string, body: string): string {
 }
 
 /**
+ * One that is asked by every statement names all in full instead: to pin costs it more than all the
+ * rest that it does.
+ */
+export function platformFunctionInFull(signature: string, body: string): string {
+  const head = `create or replace function ${platform}.${signature} language plpgsql`;
+  return `${head} as $wall$${oneLine(body)}$wall$;`;
+}
+
+/**
  * Whose rows a statement may see: the login, or for the pooled login the role that it acts as, and
  * only where the tag names the same. Parsed when it is made, so that no search path reaches it, and
  * one expression, so that it becomes part of the query.

@@ -20,7 +20,7 @@ import {
   WALL_FUNCTIONS,
 } from "./wall-functions.ts";
 import { switching, WALL_TRIGGERS } from "./wall-triggers.ts";
-import { isRightGuard, WRITERS_GROUP, WRITES_FUNCTIONS } from "./writes-wall.ts";
+import { IS_RIGHT_GUARD, WRITERS_GROUP, WRITES_FUNCTIONS } from "./writes-wall.ts";
 
 export interface Walls {
   /** Whether tenants are to be kept apart here: in an instance of many. */
@@ -206,7 +206,7 @@ join pg_catalog.pg_roles r on r.oid = c.relowner
 where c.relkind in ('r', 'p') and c.relpersistence <> 't'
   and pg_catalog.starts_with(r.rolname::pg_catalog.text, 'ten_')
   and not exists (select from pg_catalog.pg_trigger g
-    where g.tgrelid = c.oid and ${isRightGuard("r.rolname")})
+    where g.tgrelid = c.oid and ${IS_RIGHT_GUARD})
 group by r.rolname`;
 
 function taken(): Fault {

@@ -16,6 +16,8 @@ interface ExpectedFunction {
   readonly hash: string;
   /** Whether it must be there in an instance of one tenant too. */
   readonly everywhere: boolean;
+  /** Whether it runs with a search path of its own. Where not, its source names all in full. */
+  readonly pinned: boolean;
 }
 
 interface ExpectedTrigger {
@@ -48,7 +50,7 @@ function expectedFunctions(forced: boolean): readonly ExpectedFunction[] {
     { name: "current_tenant", source: CURRENT_TENANT },
     { name: "forces_row_security", source: `RETURN ${forced}` },
   ].map(({ name, source }) => ({
-    ...{ schema: "aerodb", name, hash: sha256(source), everywhere: false },
+    ...{ schema: "aerodb", name, hash: sha256(source), everywhere: false, pinned: false },
   }));
   const statements = [
     ...[...WALL_FUNCTIONS, ...WRITES_FUNCTIONS],
@@ -62,7 +64,8 @@ function expectedFunctions(forced: boolean): readonly ExpectedFunction[] {
       EXTENSION_WALL.includes(statement) ||
       WRITES_FUNCTIONS.includes(statement) ||
       [...TRIGGERS_EVERYWHERE, "refuse"].includes(name);
-    return [{ schema, name, hash: sha256(source), everywhere }];
+    const pinned = statement.includes("set search_path = pg_catalog, pg_temp");
+    return [{ schema, name, hash: sha256(source), everywhere, pinned }];
   });
   return [...parsed, ...written];
 }
@@ -90,8 +93,8 @@ export const DOOR_HASH = sha256(
 /** Rows for a list of values. */
 export function functionRows(forced: boolean): string {
   return expectedFunctions(forced)
-    .map(({ schema, name, hash, everywhere }) => {
-      return `(${[schema, name, hash].map(quoteLiteral).join(", ")}, ${everywhere})`;
+    .map(({ schema, name, hash, everywhere, pinned }) => {
+      return `(${[schema, name, hash].map(quoteLiteral).join(", ")}, ${everywhere}, ${pinned})`;
     })
     .join(", ");
 }

@@ -62,7 +62,7 @@ function walls(place: "shared" | "dedicated", forced: boolean): readonly Rule[] 
       subject: "functions of the platform",
       sentence: "The platform's functions are as it wrote them, and there are no others.",
       sql: `
-        with expected(schema, name, hash, everywhere) as (values ${functionRows(forced)}),
+        with expected(schema, name, hash, everywhere, pinned) as (values ${functionRows(forced)}),
         found as materialized (
           select p.*, n.nspname::pg_catalog.text as schema from pg_catalog.pg_proc p
           join pg_catalog.pg_namespace n on n.oid = p.pronamespace
@@ -75,8 +75,8 @@ function walls(place: "shared" | "dedicated", forced: boolean): readonly Rule[] 
         select null::pg_catalog.text as tenant, f.oid is not null and f.proowner = 10
             and not f.prosecdef
             and ${hashOf("coalesce(pg_catalog.pg_get_function_sqlbody(f.oid), f.prosrc)")} = e.hash
-            and (f.prosqlbody is not null
-              or f.proconfig @> array['search_path=pg_catalog, pg_temp']) as held,
+            and case when e.pinned then f.proconfig @> array['search_path=pg_catalog, pg_temp']
+              else f.proconfig is null end as held,
           pg_catalog.format('function %s.%s', e.schema, e.name) as name
         from expected e left join found f on f.schema = e.schema
           and f.proname::pg_catalog.text = e.name

@@ -1,6 +1,6 @@
 /** Row level security, and whatever would read past it. */
 import { SHARED_SCHEMA } from "../names.ts";
-import { isRightGuard } from "../writes-wall.ts";
+import { IS_RIGHT_GUARD } from "../writes-wall.ts";
 import { catalogue, described, type Rule } from "./rule.ts";
 
 const name = described(catalogue("pg_class"), "r.oid");
@@ -106,7 +106,7 @@ const RULES: readonly Rule[] = [
     sql: `
       select t.name as tenant, exists (
           select from pg_catalog.pg_trigger g
-          where g.tgrelid = c.oid and ${isRightGuard("t.name")}) as held,
+          where g.tgrelid = c.oid and ${IS_RIGHT_GUARD}) as held,
         ${described(catalogue("pg_class"), "c.oid")} as name
       from tenants t join objects o on o.owner = t.role and o.classid = ${catalogue("pg_class")}
       join pg_catalog.pg_class c on c.oid = o.objid

@@ -91,6 +91,12 @@ const OF_INSTANCES: readonly Breach[] = [
   {
     rule: "instance.functions",
     place: "both",
+    done: () => "alter function aerodb.writes_refused() set search_path = public",
+    undone: () => "alter function aerodb.writes_refused() reset all",
+  },
+  {
+    rule: "instance.functions",
+    place: "both",
     done: () => "create function aerodb.planted() returns int return 1",
     undone: () => "drop function aerodb.planted()",
   },
