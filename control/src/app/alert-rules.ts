@@ -4,6 +4,7 @@ import {
   findBudgetBurns,
   findEndingCertificates,
   findFullDisks,
+  findOverdueBackups,
   findQuarantinedTenants,
   findQuotaStages,
   findSilentHosts,
@@ -29,6 +30,9 @@ export interface AlertRule {
 
 /** Agents are heard several times in it. */
 const SILENT_SECONDS = 60;
+
+/** A backup a day, and two hours in which to make it. */
+const BACKUP_HOURS = 26;
 
 export const ALERT_RULES: readonly AlertRule[] = [
   {
@@ -57,4 +61,10 @@ export const ALERT_RULES: readonly AlertRule[] = [
     find: (db) => findFullDisks(db, { from: 80, until: 75 }),
   },
   { name: "certificate_expiry", severity: "warning", find: findEndingCertificates },
+  {
+    name: "backup_overdue",
+    severity: "critical",
+    // What hosts counted while control was away comes once they are heard.
+    find: (db, { hearsHosts }) => (hearsHosts ? findOverdueBackups(db, BACKUP_HOURS) : undefined),
+  },
 ];

@@ -10,6 +10,7 @@ import { getTenantAvailability } from "./availability.ts";
 import { listEvents } from "./events.ts";
 import { faultOf, openPlatform, type PlatformFixture, startCatalogue } from "./fake-platform.ts";
 import { getHost } from "./hosts.ts";
+import { rollUpUsage } from "./usage-records.ts";
 import { addOldGateway, addOldTenant, MINUTE_MS, minute } from "./watched-fixture.ts";
 
 let server: CatalogueServer;
@@ -219,6 +220,27 @@ test("a certificate is one that was not renewed, or that clients will not take f
   await platform.fleet.takeWatched(gateway, [{ ...minute(fromMs, 0), certificateEndsAt }]);
   await evaluateAlerts(platform.control);
   expect((await listAlerts(platform.control, {})).alerts).toEqual([]);
+});
+
+test("a backup is overdue where backups are kept and none was completed for a day", async () => {
+  const HOUR_MS = 60 * MINUTE_MS;
+  let sequence = 0n;
+  const told = async (meter: string, hoursAgo: number) => {
+    sequence += 1n;
+    const at = new Date(Date.now() - hoursAgo * HOUR_MS);
+    await platform.fleet.takeUsage(host, [
+      { sequence, meter, tenantId: acme, value: 1n, startedAt: at, endedAt: at },
+    ]);
+    await rollUpUsage(platform.control);
+    await evaluateAlerts(platform.control);
+    return alerts();
+  };
+  await platform.catalogue.database.query(sql`
+    update tenants set created_at = now() - interval '27 hours' where id = ${acme}`);
+  expect(await told("backups_completed", 30)).toEqual([]);
+  expect(await told("backup_bytes", 0)).toEqual([`backup_overdue ${acme}`]);
+  expect(await told("backups_completed", 28)).toEqual([`backup_overdue ${acme}`]);
+  expect(await told("backups_completed", 25)).toEqual([`-backup_overdue ${acme}`]);
 });
 
 test("alerts are listed in pages, newest first", async () => {

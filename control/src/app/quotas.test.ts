@@ -1,8 +1,9 @@
 import { sql } from "@aerodb/db";
-import type { HostId, QuotaStage, TenantId } from "@aerodb/model";
+import { type HostId, type QuotaStage, quotaRefusal, type TenantId } from "@aerodb/model";
 import { now } from "@aerodb/runtime";
 import type { CatalogueServer } from "@aerodb/testkit";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { monthOf } from "../metering/calendar-month.ts";
 import { listEvents } from "./events.ts";
 import {
   faultOf,
@@ -14,6 +15,7 @@ import {
 import { getHost } from "./hosts.ts";
 import { evaluateQuotas, getTenantQuotas, setTenantQuotas } from "./quotas.ts";
 import { rollUpUsage } from "./usage-records.ts";
+import { addOldGateway } from "./watched-fixture.ts";
 
 let server: CatalogueServer;
 let platform: PlatformFixture;
@@ -143,4 +145,36 @@ test("a quota that is given twice, and one of nobody, are refused", async () => 
   });
   const nobody = setTenantQuotas(platform.control, tester, { tenant: "nobody", overrides: [] });
   expect(await faultOf(nobody)).toMatchObject({ code: "TENANT_NOT_FOUND" });
+});
+
+test("requests and realtime connections of gateways count, and are refused with when to retry", async () => {
+  const gateway = await addOldGateway(platform, "g1");
+  const at = now();
+  const told = (readings: Readonly<Record<string, bigint>>) =>
+    platform.fleet.takeUsage(
+      gateway,
+      Object.entries(readings).map(([meter, value]) => {
+        sequence += 1n;
+        return { sequence, meter, value, tenantId, startedAt: at, endedAt: at };
+      }),
+    );
+  const refusals = async () => {
+    await rollUpUsage(platform.control);
+    await evaluateQuotas(platform.control);
+    const { standings } = await getTenantQuotas(platform.control, "acme");
+    return standings.flatMap((standing) => {
+      const fault = quotaRefusal({ ...standing, at });
+      return fault === undefined ? [] : [[standing.resource, standing.stage, fault.details]];
+    });
+  };
+  await told({ api_requests: 9_999n, realtime_connections_peak: 99n, file_bytes: 1_073_741_823n });
+  expect(await refusals()).toEqual([]);
+  await told({ api_requests: 1n, realtime_connections_peak: 100n, file_bytes: 1_073_741_824n });
+  const month = monthOf(at);
+  const wait = Math.ceil((month.endsAt.getTime() - at.getTime()) / 1_000);
+  expect(await refusals()).toMatchObject([
+    ["api_requests_per_month", "reached", { used: "10000", retry_after_seconds: wait }],
+    ["file_storage_bytes", "reached", { used: "1073741824" }],
+    ["realtime_connections", "reached", { used: "100", retry_after_seconds: 60 }],
+  ]);
 });

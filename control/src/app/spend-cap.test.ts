@@ -141,15 +141,19 @@ describe("a cap", () => {
 
   test("refuses a plan that would come to it, and none that costs less", async () => {
     await create("bigger", "pro");
-    // A cent above: the month may be about to turn, and the plan costs little more then.
-    await cap(25n * DOLLAR + 10_000n, "bigger");
+    // However little of the month is left: the next one is whole.
+    await cap(598n * DOLLAR, "bigger");
     const upgrade = platform.tenants.update(tester, "bigger", { plan: "enterprise" });
     const fault = await faultOf(upgrade);
     expect(fault).toMatchObject({
       code: "QUOTA_EXCEEDED",
-      message: expect.stringContaining("its spend cap is $25.01. Raise the cap first."),
-      details: { resource, limit: "25010000" },
+      message: expect.stringContaining(
+        "spend cap of the tenant bigger is $598.00. Raise the cap first.",
+      ),
+      details: { resource, used: "599000000", limit: "598000000" },
     });
+    // A cent above its plan.
+    await cap(25n * DOLLAR + 10_000n, "bigger");
     await platform.tenants.update(tester, "bigger", { plan: "pro", labels: { a: "b" } });
   });
 });

@@ -25,7 +25,8 @@ export async function requireCapAboveBasePrice(
 
 /**
  * QUOTA_EXCEEDED when the running month would come to the tenant's cap if it were on a plan from
- * now on, and to more than on the plan it has.
+ * now on, and to more than on the plan it has; so it is when the base price of a whole month would,
+ * for late in a month little of it is left.
  */
 export async function requireCapBearsPlan(
   control: Control,
@@ -43,20 +44,35 @@ export async function requireCapBearsPlan(
   const [found] = await readInputs(database, asked);
   if (found === undefined) throw new Error("bug: a tenant has no inputs");
   const { inputs } = found;
+  const basePriceOf = (name: string | undefined) =>
+    prices.plans.find((each) => each.plan === name)?.basePriceMicroUsd ?? 0n;
+  const base = basePriceOf(plan);
+  if (base >= cap && base > basePriceOf(inputs.terms.at(-1)?.plan ?? undefined)) {
+    throw overCap(
+      `The plan ${plan} costs ${moneyText(base)} a month, and the spend cap of the tenant ` +
+        `${name} is ${moneyText(cap)}. Raise the cap first.`,
+      base,
+      cap,
+    );
+  }
   const terms = [...inputs.terms, { fromAt: at, plan }];
   const { subtotalMicroUsd: withIt } = invoiceOf({ ...inputs, terms });
   const { subtotalMicroUsd: without } = invoiceOf(inputs);
   if (withIt < cap || withIt <= without) return;
-  throw new Fault(
-    "QUOTA_EXCEEDED",
+  throw overCap(
     `On the plan ${plan} the month of the tenant ${name} would come to ${moneyText(withIt)}, and ` +
       `its spend cap is ${moneyText(cap)}. Raise the cap first.`,
-    {
-      details: {
-        resource: "spend_micro_usd_per_month",
-        used: withIt.toString(),
-        limit: cap.toString(),
-      },
-    },
+    withIt,
+    cap,
   );
+}
+
+function overCap(sentence: string, used: bigint, cap: bigint): Fault {
+  return new Fault("QUOTA_EXCEEDED", sentence, {
+    details: {
+      resource: "spend_micro_usd_per_month",
+      used: used.toString(),
+      limit: cap.toString(),
+    },
+  });
 }

@@ -129,7 +129,10 @@ function recomputed(told: readonly Reading[], endedMinute = HOURS * 60): Amounts
       if (meter === "storage_bytes") storage = value;
       if (meter === "egress_bytes") at(meter, hour)[2] += value;
     }
-    const together = peak.reduce((sum, { value }) => sum + value, 0);
+    const together = [0, 1].reduce((sum, gateway) => {
+      const ofOne = peak.filter((each) => each.gateway === gateway);
+      return sum + Math.max(0, ...ofOne.map(({ value }) => value));
+    }, 0);
     const highest = at("connections_peak", hour);
     highest[2] = Math.max(highest[2], together);
     if (minute < endedMinute) at("storage_bytes", hour)[2] += storage * MINUTE_MS;
@@ -178,6 +181,20 @@ test("a gauge holds while nobody tells anything new, and across the turn of a mo
   await rollUpUsage(platform.control);
   expect(await recordsOf(tenantId)).toEqual(recomputed([told]));
   expect(recomputed([told])).toHaveLength(HOURS);
+});
+
+test("a gateway that read twice in a minute has one peak in it, and two gateways have two", async () => {
+  const tenantId = await addTenant();
+  for (const [value, gateway] of [
+    [5, 0],
+    [7, 0],
+    [2, 1],
+  ] as const) {
+    const told: Reading = { meter: "connections_peak", minute: 0, value, gateway };
+    await platform.fleet.takeUsage(sourceOf(told), [eventOf(tenantId, told)]);
+  }
+  await rollUpUsage(platform.control);
+  expect(await recordsOf(tenantId)).toEqual([["connections_peak", 0, 9]]);
 });
 
 test("two controls that roll up at once derive what one does", async () => {

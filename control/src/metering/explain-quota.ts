@@ -18,7 +18,7 @@ const SENTENCES: Readonly<Record<QuotaResource, Sentences>> = {
     freedBy: "wait until the month turns, or raise the quota",
   },
   file_storage_bytes: {
-    refused: "uploads are answered with 507",
+    refused: "uploads are answered with 429",
     freedBy: "delete files, or raise the quota",
   },
   realtime_connections: {

@@ -165,3 +165,21 @@ export function findEndingCertificates(db: Db): Promise<AlertFinding[]> {
              order by expires_at) as detail
       from ending group by id`);
 }
+
+/**
+ * Tenants of whom backups are kept, and whose last was completed longer than so many hours ago.
+ * Records are by the hour, so it may be one more.
+ */
+export function findOverdueBackups(db: Db, hours: number): Promise<AlertFinding[]> {
+  return db.query(sql`
+    select t.id as subject, true as opens,
+           format('No backup of the tenant %s was completed for %s hours.', t.name,
+                  ${hours}::integer) as detail
+      from usage_gauges g join tenants t on t.id = g.tenant_id
+     where g.meter = 'backup_bytes' and t.status in ('active', 'suspended')
+       and t.created_at < now() - make_interval(hours => ${hours})
+       and not exists (
+         select from usage_records r
+          where r.tenant_id = g.tenant_id and r.meter = 'backups_completed' and r.amount > 0
+            and r.hour > now() - make_interval(hours => ${hours} + 1))`);
+}

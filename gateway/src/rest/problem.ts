@@ -41,7 +41,6 @@ const STATUS: Readonly<Record<FaultKind, number>> = {
 
 /** When to try again, in seconds, by kind; other kinds are not cured by waiting. */
 const RETRY_AFTER_SECONDS: Partial<Record<FaultKind, number>> = {
-  over_quota: 60,
   too_late: 2,
   unavailable: 2,
 };
@@ -108,10 +107,17 @@ function problemOfFault(fault: Fault): Problem {
   const { code, kind, message: sentence, details } = fault;
   const headers: Record<string, string> = {};
   if (kind === "unauthenticated") headers["www-authenticate"] = CHALLENGE;
-  const retryAfter =
-    code === "NO_FEASIBLE_HOST" ? NO_HOST_RETRY_SECONDS : RETRY_AFTER_SECONDS[kind];
+  const retryAfter = secondsToWait(fault);
   if (retryAfter !== undefined) headers["retry-after"] = String(retryAfter);
   return { status: STATUS[kind], code, sentence, details, headers };
+}
+
+/** A quota says itself whether waiting helps, and for how long: `quotaRefusal`. */
+function secondsToWait({ code, kind, details }: Fault): number | undefined {
+  if (code === "NO_FEASIBLE_HOST") return NO_HOST_RETRY_SECONDS;
+  if (kind !== "over_quota") return RETRY_AFTER_SECONDS[kind];
+  const seconds = details["retry_after_seconds"];
+  return typeof seconds === "number" ? seconds : undefined;
 }
 
 /** `TENANT_NAME_EXISTS` as "Tenant name exists". */

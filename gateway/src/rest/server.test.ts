@@ -1,5 +1,5 @@
 import { connect } from "node:net";
-import { Fault } from "@aerodb/model";
+import { Fault, type QuotaResource, quotaRefusal } from "@aerodb/model";
 import { EventService } from "@aerodb/rpc/aerodb/control/v1/event_service_pb.js";
 import { HostService } from "@aerodb/rpc/aerodb/control/v1/host_service_pb.js";
 import { PlanService } from "@aerodb/rpc/aerodb/control/v1/plan_service_pb.js";
@@ -291,6 +291,17 @@ test.each([
   for (const [name, value] of Object.entries(headers)) {
     expect(response.headers.get(name)).toBe(value);
   }
+});
+
+test("a quota that is used up is 429, with when waiting helps where it does", async () => {
+  const at = new Date("2026-12-31T23:59:59Z");
+  const tried = async (resource: QuotaResource) => {
+    answer = () => Promise.reject(quotaRefusal({ resource, used: 10n, quota: 10n, at }));
+    const { status, headers } = await call("POST", "/v1/tenants", { body: "{}" });
+    return [status, headers.get("retry-after")];
+  };
+  expect(await tried("api_requests_per_month")).toEqual([429, "1"]);
+  expect(await tried("file_storage_bytes")).toEqual([429, null]);
 });
 
 test("a control that cannot be reached is 503 with a sentence", async () => {

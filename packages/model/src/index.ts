@@ -9,5 +9,6 @@ export * from "./money.ts";
 export * from "./outcome.ts";
 export * from "./plan.ts";
 export * from "./quota.ts";
+export * from "./quota-refusal.ts";
 export * from "./tenant.ts";
 export * from "./tenant-name.ts";

@@ -24,6 +24,7 @@ function of(kind: MeterKind, source: MeterSource, about: string): MeterTraits {
 export const METERS = {
   storage_bytes: of("gauge", "host", "Tables, indexes, TOAST and large objects."),
   backup_bytes: of("gauge", "host", "Base backups and archived WAL."),
+  backups_completed: of("counter", "host", "Base backups that were completed."),
   cpu_seconds: of("counter", "host", "Processor time of an instance of the tenant's own."),
   memory_mib_seconds: of(
     "counter",

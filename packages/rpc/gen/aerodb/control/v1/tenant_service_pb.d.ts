@@ -771,7 +771,8 @@ export declare const TenantService: GenService<{
    * Settings are for tenants with an instance of their own, and take effect at once where Postgres
    * can: the answer lists what waits for a restart, and nothing restarts unless `apply` says so.
    * INVALID_ARGUMENT for a setting that is not on the list, with the list. QUOTA_EXCEEDED for a plan
-   * with which the running month would come to the tenant's spend cap.
+   * with which the running month, or a whole one by its base price, would come to the tenant's spend
+   * cap.
    *
    * @generated from rpc aerodb.control.v1.TenantService.UpdateTenant
    */
