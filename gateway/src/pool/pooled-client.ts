@@ -26,8 +26,6 @@ import { Unheard } from "./unheard.ts";
 
 /** What Postgres gathers before it writes, and would find then that nobody hears it. */
 const MOST_LOST_BYTES = 8_192;
-/** Of a client that waits for a server no more is read. Few say more than one thing meanwhile. */
-const MOST_UNHEARD_BYTES = 65_536;
 
 export class PooledClient implements Relay, Waiting, FrameReader {
   readonly looksAt = LOOKS_AT;
@@ -261,7 +259,6 @@ export class PooledClient implements Relay, Waiting, FrameReader {
     }
     this.#unheard.push(chunk);
     if (!this.#waits) this.#ask();
-    else if (this.#unheard.bytes > MOST_UNHEARD_BYTES) this.#stream.pause();
   }
 
   /** Asks for a server when there is something to do for it. */
@@ -288,6 +285,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
       return;
     }
     this.#waits = true;
+    this.#stream.pause();
   }
 
   #begin(server: PooledServer): void {
@@ -301,14 +299,13 @@ export class PooledClient implements Relay, Waiting, FrameReader {
   #feed(chunk: Buffer): void {
     const server = this.#server;
     if (server === undefined) return;
-    const single = chunk[0] === 0x51;
-    if (!single) server.stream.cork();
+    server.stream.cork();
     try {
       this.#frames.push(chunk);
     } catch (error) {
       this.#fail(reportOf(error));
     }
-    if (!single) server.stream.uncork();
+    server.stream.uncork();
     if (this.#server !== server) return;
     if (this.#leaving && !server.isAsked) this.#leave();
     // Only to flush asks nothing.

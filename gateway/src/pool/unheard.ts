@@ -20,10 +20,6 @@ export class Unheard {
     this.#bytes += chunk.length;
   }
 
-  get bytes(): number {
-    return this.#bytes;
-  }
-
   /** Whether a server has something to do for it. Throws for what is no message. */
   get asks(): boolean {
     if (this.#bytes < HEAD_BYTES || this.#dropping !== undefined) return false;
