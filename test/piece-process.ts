@@ -2,7 +2,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { within } from "@aerodb/runtime";
-import { PIECE_FLAGS } from "../cli/src/up/piece-program.ts";
+import { flagsOf, type PieceKind } from "../cli/src/up/piece-program.ts";
 import { cleanEnvironment, REPOSITORY } from "./program.ts";
 
 const START_MS = 30_000;
@@ -24,13 +24,13 @@ export interface Piece {
  * repository's.
  */
 export function startPiece(
-  piece: string,
+  piece: PieceKind,
   environment: Readonly<Record<string, string>>,
   root = REPOSITORY,
 ): Piece {
   const child = fork(`${root}/${piece}/src/main.ts`, [], {
     env: { ...cleanEnvironment(), ...environment },
-    execArgv: [...PIECE_FLAGS],
+    execArgv: [...flagsOf(piece)],
     stdio: ["ignore", "pipe", "pipe", "ipc"],
   });
   if (child.pid === undefined) throw new Error(`${piece} could not be started.`);

@@ -14,7 +14,7 @@ import {
   wireInstance,
 } from "../../agent/src/control-stand-in.ts";
 import type { DesiredInstance } from "../../agent/src/desired.ts";
-import { PIECE_FLAGS, runtimeEnvironment, scriptOf } from "../../cli/src/up/piece-program.ts";
+import { flagsOf, runtimeEnvironment, scriptOf } from "../../cli/src/up/piece-program.ts";
 import { signal } from "../processes.ts";
 import { cleanEnvironment } from "../program.ts";
 import { until } from "../until.ts";
@@ -77,7 +77,7 @@ export class BenchAgent {
     this.#runningAt.clear();
     this.#startedAt = monotonicMs();
     this.#child = fork(scriptOf("agent"), [], {
-      execArgv: [...PIECE_FLAGS, ...flags],
+      execArgv: [...flagsOf("agent"), ...flags],
       env: {
         PATH: cleanEnvironment()["PATH"],
         ...runtimeEnvironment("agent"),

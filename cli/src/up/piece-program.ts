@@ -1,7 +1,7 @@
 /** The programs of the pieces, and how Node runs them. */
 import { fileURLToPath } from "node:url";
 
-type PieceKind = "control" | "agent" | "gateway";
+export type PieceKind = "control" | "agent" | "gateway";
 
 /** The program of a piece. */
 export function scriptOf(piece: PieceKind): string {
@@ -14,11 +14,22 @@ export function scriptOf(piece: PieceKind): string {
  * of the heap is weighed with all the rest: else the engine believes itself short of memory, and
  * sweeps all of it several times a second (decision 31).
  */
-export const PIECE_FLAGS: readonly string[] = [
+const FLAGS: readonly string[] = [
   "--disable-warning=ExperimentalWarning",
   "--max-semi-space-size=2",
   "--external-memory-accounted-in-global-limit",
 ];
+
+/**
+ * Messages that pass by come to tens of megabytes in no time, and are gone as soon: where the heap
+ * may become no more than a third larger before all of it is swept, they alone cause that.
+ */
+const RELAYING: readonly string[] = ["--heap-growing-percent=100"];
+
+/** What Node is told before the program of a piece. */
+export function flagsOf(piece: PieceKind): readonly string[] {
+  return piece === "gateway" ? [...FLAGS, ...RELAYING] : FLAGS;
+}
 
 /** Where Node keeps what it compiled, for the next start: with the code, for all homes. */
 const COMPILE_CACHE = fileURLToPath(

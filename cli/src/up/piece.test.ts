@@ -29,7 +29,14 @@ function start(program: string, firstEnvironment: Record<string, string> = {}): 
   writeFileSync(script, program);
   const logFile = join(directory, "piece.log");
   const environment = { PATH: "/bin" };
-  const settings = { name: "piece", script, directory, logFile, environment, firstEnvironment };
+  const settings = {
+    name: "piece",
+    words: [script],
+    directory,
+    logFile,
+    environment,
+    firstEnvironment,
+  };
   const started = new Piece(settings, (event) => events.push(event));
   started.start();
   piece = started;

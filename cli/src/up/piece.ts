@@ -9,12 +9,12 @@ import { Fault } from "@aerodb/model";
 import { after, backoffMs, monotonicMs } from "@aerodb/runtime";
 import { z } from "zod";
 import { lastSentence } from "./piece-log.ts";
-import { PIECE_FLAGS } from "./piece-program.ts";
 
 export interface PieceSettings {
   /** `control`, `agent-1`, `gateway`. */
   readonly name: string;
-  readonly script: string;
+  /** What Node is told: its own flags, and the program. */
+  readonly words: readonly string[];
   readonly directory: string;
   readonly logFile: string;
   readonly environment: Readonly<Record<string, string>>;
@@ -70,10 +70,10 @@ export class Piece {
   start(): void {
     if (this.#stopping) return;
     this.#incarnations += 1;
-    const { directory, script, logFile, environment, firstEnvironment } = this.#settings;
+    const { directory, words, logFile, environment, firstEnvironment } = this.#settings;
     const log = openLog(logFile);
     const startedAt = monotonicMs();
-    const child = spawn(process.execPath, [...PIECE_FLAGS, script], {
+    const child = spawn(process.execPath, words, {
       cwd: directory,
       detached: true,
       env: this.#incarnations === 1 ? { ...environment, ...firstEnvironment } : environment,

@@ -4,7 +4,7 @@
 import { inheritedEnvironment, type UpSettings, upperSnake } from "../config.ts";
 import { agentName, type HomePaths } from "./home-paths.ts";
 import type { PieceSettings } from "./piece.ts";
-import { runtimeEnvironment, scriptOf } from "./piece-program.ts";
+import { flagsOf, runtimeEnvironment, scriptOf } from "./piece-program.ts";
 import type { UidBlock } from "./uid-block.ts";
 
 export interface PieceContext {
@@ -121,7 +121,7 @@ function piece(context: PieceContext, draft: PieceDraft): PieceSettings {
   const isFile = draft.failpoints.startsWith("@");
   return {
     name: draft.name,
-    script: scriptOf(draft.kind),
+    words: [...flagsOf(draft.kind), scriptOf(draft.kind)],
     directory: draft.directory,
     logFile: context.paths.log(draft.name),
     environment: {

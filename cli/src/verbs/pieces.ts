@@ -1,7 +1,7 @@
 /** `aerodb control|agent|gateway`: one piece alone, in the place of this process. */
 import { type Command, Option } from "commander";
 import { pieceEnvironment, pieceHome } from "../config.ts";
-import { PIECE_FLAGS, runtimeEnvironment, scriptOf } from "../up/piece-program.ts";
+import { flagsOf, runtimeEnvironment, scriptOf } from "../up/piece-program.ts";
 
 type Flag = readonly [flag: string, about: string];
 
@@ -84,7 +84,7 @@ function addPiece(
     const { output: _, url: __, key: ___, control, ...given } = self.optsWithGlobals<Given>();
     const apiAddress = control ?? given["apiAddress"];
     const environment = pieceEnvironment(piece, { ...given, apiAddress });
-    become(scriptOf(piece), { ...runtimeEnvironment(piece), ...environment });
+    become([...flagsOf(piece), scriptOf(piece)], { ...runtimeEnvironment(piece), ...environment });
   });
 }
 
@@ -101,9 +101,9 @@ function joining(makesToken: string): readonly Flag[] {
 type Given = Readonly<Record<string, string | undefined>>;
 
 /** Replaces this process, so that signals, exit code and standard streams are the piece's own. */
-function become(script: string, environment: Readonly<Record<string, string>>): void {
+function become(words: readonly string[], environment: Readonly<Record<string, string>>): void {
   const node = process.execPath;
   // Node writes a warning about execve being experimental.
   process.removeAllListeners("warning");
-  process.execve?.(node, [node, ...PIECE_FLAGS, script], { ...environment });
+  process.execve?.(node, [node, ...words], { ...environment });
 }

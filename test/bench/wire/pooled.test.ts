@@ -23,12 +23,14 @@ describe.skipIf(peersMissing())(`the pooled port, ${POOL_CONNECTIONS} server con
   let stage: WireStage;
   let pooled: Target;
   let transaction: Target;
+  let bare: Target;
 
   beforeAll(async () => {
     stage = await WireStage.open();
     await stage.prepareTables();
     pooled = await stage.pooledGateway();
     transaction = (await stage.pgBouncer()).transaction;
+    bare = await stage.bareRelay();
   });
   afterAll(() => stage?.close());
 
@@ -38,14 +40,20 @@ describe.skipIf(peersMissing())(`the pooled port, ${POOL_CONNECTIONS} server con
   }
 
   test("64 clients, simple protocol", async () => {
-    const runs = await compare([stage.direct, pooled, transaction], MANY);
+    const targets = [stage.direct, pooled, transaction, bare];
+    const runs = await compare(targets, MANY);
     const beside = turnRatio(tpsOf(runs(pooled)), tpsOf(runs(transaction)));
     report("pgbench -S -M simple, 64 clients", [
-      ...[stage.direct, pooled, transaction].flatMap((target): Figure[] => [
+      ...targets.flatMap((target): Figure[] => [
         { what: target.name, measured: rates(tpsOf(runs(target))), reach: "-" },
         { what: "processor", measured: microseconds(cpuOf(runs(target))), reach: "-" },
       ]),
       { what: "gateway / PgBouncer", measured: beside.toFixed(2), reach: ">= 0.80" },
+      {
+        what: "processor, gateway / bare relay of Node",
+        measured: turnRatio(cpuOf(runs(pooled)), cpuOf(runs(bare))).toFixed(2),
+        reach: "-",
+      },
     ]);
     expect(runs(pooled)).toHaveLength(ROUNDS);
   });
