@@ -21,8 +21,9 @@ const FLAGS: readonly string[] = [
 ];
 
 /**
- * Messages that pass by come to tens of megabytes in no time, and are gone as soon: where the heap
- * may become no more than a third larger before all of it is swept, they alone cause that.
+ * What messages that pass by hold outside of the heap comes to tens of megabytes between two sweeps
+ * of new objects, and is gone after that. Where the heap may become no more than a third larger,
+ * that alone has all of it swept, several times a second.
  */
 const RELAYING: readonly string[] = ["--heap-growing-percent=100"];
 

@@ -3,10 +3,18 @@
  * everything on the host: links out of it, pipes, devices.
  */
 import { execFileSync } from "node:child_process";
+import { once } from "node:events";
 import { lstat, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { findPostmaster, readSystemIdentifier, writeConfiguration } from "@aerodb/postgres";
+import {
+  connectInstance,
+  findPostmaster,
+  readSystemIdentifier,
+  socketPath,
+  writeConfiguration,
+} from "@aerodb/postgres";
 import { within } from "@aerodb/runtime";
 import { readChecksums } from "../../../packages/postgres/src/control-file.ts";
 import { BOTH, family } from "../attack-case.ts";
@@ -70,10 +78,37 @@ const searched = async (data: string) => (await findPostmaster(data)) !== undefi
 const identified = (data: string) => readSystemIdentifier(data).then(() => true);
 const checked = (data: string) => readChecksums(data).then(() => true);
 
+/** What comes to a neighbour's socket of what is meant for a server that put a link to it. */
+async function ledToNeighbour(): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), "aerodb-"));
+  const [neighbour, own] = [join(directory, "neighbour"), join(directory, "own")];
+  let reached = false;
+  const server = createServer((socket) => {
+    reached = true;
+    socket.destroy();
+  });
+  try {
+    for (const each of [neighbour, own]) await mkdir(each);
+    server.listen(socketPath(neighbour));
+    await once(server, "listening");
+    await symlink(socketPath(neighbour), socketPath(own));
+    const socket = connectInstance(own);
+    // What it comes to is seen on the other side.
+    socket.on("error", () => undefined);
+    const closed = once(socket, "close").catch(() => undefined);
+    await within({ ms: DEADLINE_MS, expecting: "the platform to go on" }, closed);
+    return reached ? "done" : "none";
+  } finally {
+    server.close();
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
 export const DIRECTORY = family(
   "directory",
   { models: BOTH, safe: ["none"], since: 18 },
   {
+    socket_link: { attack: ledToNeighbour },
     configuration_link: { attack: trapped(linked("postgresql.conf"), configured) },
     configuration_draft_link: { attack: trapped(linked("postgresql.conf.new"), configured) },
     admission_link: { attack: trapped(linked("pg_hba.conf"), configured) },
