@@ -68,8 +68,8 @@ const HINT =
   "reached, once it is raised or the month turns.";
 
 /**
- * As who acts, or as who logged in where that became a group it is in. A condition is parsed anew by
- * each statement, which for a call costs a third of what the same costs written out there.
+ * As who acts, or as who logged in where that became a group it is in. A condition is parsed anew
+ * by each statement, which for a call costs a third of what the same costs written out there.
  */
 const WRITES_REFUSED = platformFunctionInFull(
   "writes_refused() returns boolean stable",
