@@ -110,7 +110,7 @@ export class RouteTable {
   /** Takes in one generation. Throws SUPERSEDED for a change that is older than the table. */
   take(update: RouteUpdate): void {
     const routes = update.routes.filter((route) => route.state !== RouteState.GONE);
-    const endpoints = update.endpoints.filter((endpoint) => !endpoint.gone);
+    const endpoints = update.endpoints.filter((endpoint) => !isForgotten(endpoint));
     const entries = [...routes.map(routeEntry), ...endpoints.map(endpointEntry)].map((entry) => ({
       ...entry,
       generation: update.generation,
@@ -196,9 +196,14 @@ function endpointEntry(endpoint: Endpoint) {
   return { kind: "endpoint", id: endpoint.instanceId, body: toBinary(EndpointSchema, endpoint) };
 }
 
+/** That a host is revoked is kept, to be told to who comes. */
+function isForgotten({ gone, hostRevoked }: Endpoint): boolean {
+  return gone && !hostRevoked;
+}
+
 function goneIn(update: RouteUpdate): Pick<LedgerEntry, "kind" | "id">[] {
   const routes = update.routes.filter((route) => route.state === RouteState.GONE);
-  const endpoints = update.endpoints.filter((endpoint) => endpoint.gone);
+  const endpoints = update.endpoints.filter(isForgotten);
   return [
     ...routes.map((route) => ({ kind: "route", id: route.tenantId })),
     ...endpoints.map((endpoint) => ({ kind: "endpoint", id: endpoint.instanceId })),

@@ -297,10 +297,12 @@ export class ThrowawayPlatform {
       readonly remote?: boolean;
       readonly state?: RouteState;
       readonly parked?: boolean;
+      readonly hostRevoked?: boolean;
     },
   ): ResponseInit {
     const { instanceId, settings } = this.instance;
-    const { generation, remote = false, state = RouteState.ACTIVE, parked = false } = options;
+    const { generation, remote = false, state = RouteState.ACTIVE } = options;
+    const { parked = false, hostRevoked = false } = options;
     return {
       generation,
       whole: true,
@@ -322,6 +324,8 @@ export class ThrowawayPlatform {
           edgeAddress: `127.0.0.1:${this.edge.port}`,
           database: DATABASE,
           parked,
+          gone: hostRevoked,
+          hostRevoked,
         },
       ],
     };

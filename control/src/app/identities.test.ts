@@ -199,7 +199,7 @@ test("a certificate that the catalogue forgot is good, unless its host joined ag
   expect(await refusal(requireStanding(platform.control, nobody))).toContain("knows no host");
 });
 
-test("gateways forget where a revoked host is, its tenants say so, and a new join undoes it", async () => {
+test("gateways hear that a host is revoked, its tenants say so, and a new join undoes it", async () => {
   await platform.addAgent("one");
   const { id } = await platform.create("acme");
   const { id: hostId } = await getHost(platform.control, "one");
@@ -211,8 +211,9 @@ test("gateways forget where a revoked host is, its tenants say so, and a new joi
   await Promise.all([watch, heard].map((each) => each.changed(AbortSignal.timeout(5_000))));
 
   const change = await platform.fleet.routeChanges(before.generation);
-  expect(change.endpoints).toMatchObject([{ hostId, gone: true }]);
-  expect((await platform.fleet.routesWhole()).endpoints).toEqual([]);
+  const toldOf = [{ hostId, gone: true, hostRevoked: true }];
+  expect(change.endpoints).toMatchObject(toldOf);
+  expect((await platform.fleet.routesWhole()).endpoints).toMatchObject(toldOf);
   expect((await getTenant(platform.control, id)).statusReason).toContain("Unreachable");
   for (const filter of [{}, { plan: "free" }, { namePrefix: "ac" }, { status: "active" }]) {
     const [tenant] = (await listTenants(platform.control, filter)).tenants;
@@ -221,7 +222,7 @@ test("gateways forget where a revoked host is, its tenants say so, and a new joi
 
   await join(platform.control, { ...(await tokenFor({ rejoins: hostId })), heldId: hostId });
   const after = await platform.fleet.routeChanges(change.generation);
-  expect(after.endpoints).toMatchObject([{ hostId, gone: false }]);
+  expect(after.endpoints).toMatchObject([{ hostId, gone: false, hostRevoked: false }]);
   expect((await getTenant(platform.control, id)).statusReason).toBe("");
   watch.close();
   heard.close();

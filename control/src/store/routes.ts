@@ -25,7 +25,10 @@ export interface Endpoint {
   readonly socketDirectory: string;
   readonly edgeAddress: string;
   readonly database: string;
+  /** Whether it is not to be reached. */
   readonly gone: boolean;
+  /** Whether that is for as long as its host is revoked. */
+  readonly hostRevoked: boolean;
   /** Whether nobody may use it for a moment. */
   readonly parked: boolean;
 }
@@ -39,7 +42,7 @@ export interface RouteTable {
 
 /**
  * What changed after a generation; after 0 it is everything that is not gone. An instance has no
- * endpoint until its host has told where its socket is, nor while its host is revoked. One
+ * endpoint until its host has told where its socket is, unless to say that the host is revoked. One
  * statement, so all of it is as of its generation.
  */
 export async function readRoutes(db: Db, after: bigint): Promise<RouteTable> {
@@ -69,11 +72,13 @@ export async function readRoutes(db: Db, after: bigint): Promise<RouteTable> {
                 'instanceId', i.id, 'hostId', i.host_id, 'bootId', h.boot_id,
                 'socketDirectory', i.socket_directory, 'edgeAddress', h.edge_address,
                 'database', i.database, 'parked', i.parked,
-                'gone', i.gone_at is not null or h.revoked_at is not null) order by i.id), '[]')
+                'gone', i.gone_at is not null or h.revoked_at is not null,
+                'hostRevoked', i.gone_at is null and h.revoked_at is not null)
+                order by i.id), '[]')
          from instances i join hosts h on h.id = i.host_id
         where i.route_generation > ${after}
-          and case when i.gone_at is null and h.revoked_at is null
-                   then i.socket_directory <> ''
+          and case when i.gone_at is null
+                   then i.socket_directory <> '' or h.revoked_at is not null
                    else ${after}::bigint > 0 end
       ) as endpoints
       from platform p`);

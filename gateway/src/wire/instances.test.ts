@@ -1,4 +1,5 @@
 import { rm } from "node:fs/promises";
+import { monotonicMs } from "@aerodb/runtime";
 import pg from "pg";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { ThrowawayPlatform, type ThrowawayTenant } from "../throwaway-platform.ts";
@@ -93,6 +94,36 @@ test.each([
     await (await login()).end();
   },
 );
+
+test("who comes while the host is revoked is told so at once, until it has joined again", async () => {
+  await start({ remote: false });
+  generation += 1n;
+  const revoked = platform.tableOf([acme], { generation, hostRevoked: true });
+  platform.control.send({ ...revoked, whole: false });
+  await platform.followed(generation);
+  await refusedAsRevoked();
+  // As kept on disk.
+  await platform.stopGateway();
+  const { port } = platform.control;
+  platform.control.port = 1;
+  await platform.startGateway();
+  await refusedAsRevoked();
+  await platform.stopGateway();
+  platform.control.port = port;
+  await start({ remote: false });
+  await (await login()).end();
+  expect(platform.edge.wakes).toBe(0);
+});
+
+/** Long before the time is over that a server has for waking. */
+async function refusedAsRevoked(): Promise<void> {
+  const started = monotonicMs();
+  for (const which of ["pgPort", "pgPooledPort"] as const) {
+    const message = expect.stringMatching(/^The host of the tenant's server was revoked/);
+    await expect(login(which)).rejects.toMatchObject({ code: "57P03", message });
+  }
+  expect(monotonicMs() - started).toBeLessThan(3_000);
+}
 
 test("large writes and results pass through an agent", async () => {
   await start({ remote: true });

@@ -57,6 +57,10 @@ export interface ServerConnection {
 
 /** What a server says while it starts, stops or recovers. */
 const CANNOT_CONNECT_NOW = "57P03";
+/** Nothing comes of trying again until somebody acts. */
+const HOST_REVOKED =
+  "The host of the tenant's server was revoked, and it is not reached until that host joins again" +
+  ": ask whoever runs this platform.";
 const RETRY = { firstMs: 20, maxMs: 500 };
 const CANCEL_DEADLINE_MS = 5_000;
 /** How long an instance that is asked by the way has for its answer. */
@@ -75,8 +79,8 @@ export class Instances {
 
   /**
    * Sends a startup packet and waits for the first answer, waking the instance if need be. Throws
-   * UNAVAILABLE when the instance does not answer in time. `waits` is called once if it does not
-   * answer at once.
+   * UNAVAILABLE when the instance does not answer in time, and at once when its host is revoked.
+   * `waits` is called once if it does not answer at once.
    */
   async open(
     instanceId: string,
@@ -91,6 +95,10 @@ export class Instances {
       try {
         for (let tries = 1; ; tries += 1) {
           const endpoint = await routes.endpoint(instanceId, ending);
+          if (endpoint.hostRevoked) {
+            reach.unanswered(instanceId, NO_PLACE);
+            throw new Fault("UNAVAILABLE", HOST_REVOKED);
+          }
           const attempt = await this.#attempt(endpoint, startupFor(endpoint), ending);
           if (typeof attempt !== "string") {
             reach.answered(instanceId);
@@ -120,7 +128,7 @@ export class Instances {
     signal: AbortSignal,
   ): Promise<string | undefined> {
     const endpoint = this.#settings.routes.knownEndpoint(instanceId);
-    if (endpoint === undefined) return NO_PLACE;
+    if (endpoint === undefined || endpoint.hostRevoked) return NO_PLACE;
     const parameters = Object.entries({ user: role, database: endpoint.database });
     const startup = encodeStartupMessage({ minor: 0, parameters });
     return await withDeadline(PROBE_DEADLINE_MS, signal, async (ending) => {
@@ -151,6 +159,7 @@ export class Instances {
     try {
       await withDeadline(CANCEL_DEADLINE_MS, signal, async (ending) => {
         const endpoint = await this.#settings.routes.endpoint(target.instanceId, ending);
+        if (endpoint.hostRevoked) throw new Fault("UNAVAILABLE", HOST_REVOKED);
         const stream = this.#dial(endpoint);
         stream.on("error", () => undefined);
         stream.write(encodeCancelRequest(target.key));

@@ -313,7 +313,7 @@ export declare type Endpoint = Message<"aerodb.edge.v1.Endpoint"> & {
   database: string;
 
   /**
-   * Whether the instance is gone for good.
+   * Whether the instance is not to be reached: it is gone for good, unless `host_revoked` is true.
    *
    * @generated from field: bool gone = 7;
    */
@@ -326,6 +326,14 @@ export declare type Endpoint = Message<"aerodb.edge.v1.Endpoint"> & {
    * @generated from field: bool parked = 8;
    */
   parked: boolean;
+
+  /**
+   * Whether the host is revoked: who comes is refused until it joins again, and `gone` is true, which
+   * is all that an older gateway knows of.
+   *
+   * @generated from field: bool host_revoked = 9;
+   */
+  hostRevoked: boolean;
 };
 
 /**
