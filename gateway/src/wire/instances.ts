@@ -79,16 +79,30 @@ export class Instances {
 
   /**
    * Sends a startup packet and waits for the first answer, waking the instance if need be. Throws
-   * UNAVAILABLE when the instance does not answer in time, and at once when its host is revoked.
+   * UNAVAILABLE when the instance does not answer in time, which begins anew after it was parked, and
+   * at once when its host is revoked.
    * `waits` is called once if it does not answer at once.
    */
-  async open(
+  async open(instanceId: string, knock: Knock, signal: AbortSignal): Promise<ServerConnection> {
+    let told = false;
+    const waits = () => {
+      if (!told) knock.waits();
+      told = true;
+    };
+    for (;;) {
+      await untilUsable(this.#settings.parking.of(instanceId), signal);
+      const opened = await this.#openInTime(instanceId, { ...knock, waits }, signal);
+      if (opened !== undefined) return opened;
+    }
+  }
+
+  /** Undefined when the instance was parked before it has answered. */
+  async #openInTime(
     instanceId: string,
     { startupFor, waits }: Knock,
     signal: AbortSignal,
-  ): Promise<ServerConnection> {
+  ): Promise<ServerConnection | undefined> {
     const { logger, routes, parking, reach, wakeDeadlineMs } = this.#settings;
-    await untilUsable(parking.of(instanceId), signal);
     const started = monotonicMs();
     return await withDeadline(wakeDeadlineMs, signal, async (ending, isOver) => {
       let because: string = NO_PLACE;
@@ -105,6 +119,7 @@ export class Instances {
             return attempt;
           }
           because = attempt;
+          if (parking.of(instanceId) !== undefined) return undefined;
           if (tries === 1) waits();
           if (because !== QUEUE_IS_FULL) await this.#wake(endpoint, ending, started);
           await sleep(backoffMs(tries, RETRY), ending);
@@ -112,7 +127,8 @@ export class Instances {
       } catch (error) {
         signal.throwIfAborted();
         if (!isOver()) throw error;
-        if (parking.of(instanceId) === undefined) reach.unanswered(instanceId, because);
+        if (parking.of(instanceId) !== undefined) return undefined;
+        reach.unanswered(instanceId, because);
         logger.warn({ instanceId, because }, "an instance did not wake in time");
         throw new Fault("UNAVAILABLE", sentenceFor(because), { cause: error });
       }
