@@ -97,7 +97,11 @@ export class PooledClient implements Relay, Waiting, FrameReader {
   }
 
   get keepsServer(): boolean {
-    return this.#server?.awaitsHolder === true && !this.#leaving && !this.#asksNoMore;
+    const server = this.#server;
+    // Whoever has said goodbye may still have answers to read, and not do it.
+    if (server === undefined || this.#stream.writableNeedDrain) return server !== undefined;
+    if (this.#leaving || this.#asksNoMore) return false;
+    return server.awaitsHolder && !server.stream.writableNeedDrain;
   }
 
   /** The server that works for it at the moment. */
@@ -230,6 +234,10 @@ export class PooledClient implements Relay, Waiting, FrameReader {
       case CLIENT.functionCall:
         server.note(ANY_EFFECTS);
         server.query();
+        break;
+      case CLIENT.copyDone:
+      case CLIENT.copyFail:
+        server.copied();
         break;
       case CLIENT.sync:
         server.sync();

@@ -40,9 +40,9 @@ import {
 import type { Effects } from "./effects.ts";
 import type { Holder } from "./holder.ts";
 import {
+  awaitsMore,
   hides,
   type Instead,
-  isDone,
   noteAnswered,
   noteAsked,
   type Segment,
@@ -54,6 +54,7 @@ import { BELIED, CHANGES_SESSION, CHANGES_STATEMENTS, DROPS_STATEMENTS } from ".
 import type { Statement } from "./statements.ts";
 
 export class PooledServer implements FrameReader {
+  readonly needs = bytesNeeded;
   readonly stream: Duplex;
   readonly key: BackendKey;
   holder: Holder | undefined;
@@ -127,7 +128,7 @@ export class PooledServer implements FrameReader {
 
   /** Whether it has nothing to do until its holder says more. */
   get awaitsHolder(): boolean {
-    return this.#segments.length === 0 && (this.#open === undefined || isDone(this.#open));
+    return awaitsMore(this.#segments[0], this.#open);
   }
 
   /** Whether it has something to answer, whatever else comes. */
@@ -214,6 +215,11 @@ export class PooledServer implements FrameReader {
     noteAsked(this.#open, type);
   }
 
+  /** The client has sent all that it copies in. */
+  copied(): void {
+    if (this.#answering !== undefined) this.#answering.copiesIn -= 1;
+  }
+
   sync(): void {
     this.extend(CLIENT.sync);
     if (this.#open !== undefined) this.#segments.push(this.#open);
@@ -276,10 +282,6 @@ export class PooledServer implements FrameReader {
       }
       this.#silently(last);
     }
-  }
-
-  needs(type: number, length: number): number {
-    return bytesNeeded(type, length);
   }
 
   frame(type: number, length: number, start: Buffer): number {

@@ -1,7 +1,7 @@
-/** Clients of the pooled port that keep a server and say no more, where a Sync should follow. */
+/** Clients of the pooled port that keep a server and say no more, or do not read. */
 import type { Socket } from "node:net";
 import { encodeMessage, MessageReader } from "@aerodb/postgres";
-import { monotonicMs } from "@aerodb/runtime";
+import { monotonicMs, sleep } from "@aerodb/runtime";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Gateway } from "../gateway.ts";
 import type { ThrowawayPlatform, ThrowawayTenant } from "../throwaway-platform.ts";
@@ -55,3 +55,56 @@ test.each([
     await next.end();
   },
 );
+
+const query = (text: string) => encodeMessage("Q", Buffer.from(`${text}\0`));
+const row = encodeMessage("d", Buffer.from("here\n"));
+const copyDone = encodeMessage("c");
+const TABLE = "create temp table here (text text)";
+
+async function othersHaveTheirTurn(): Promise<void> {
+  const next = await connectTo(gateway.pgPooledPort, acme);
+  expect((await next.query("select 1 as one")).rows).toEqual([{ one: 1 }]);
+  await next.end();
+}
+
+test.each([
+  ["", [query(`${TABLE}; copy here from stdin`)], "CGE25P03"],
+  [" and a row", [query(`${TABLE}; copy here from stdin`), row], "CGE25P03"],
+  [
+    " of the extended protocol",
+    [query(`begin; ${TABLE}`), UNNAMED.parse("copy here from stdin"), UNNAMED.bind],
+    "CCZ12GE25P03",
+  ],
+])("who begins a COPY%s and says no more is ended", async (_what, asked, heard) => {
+  const silent = await loggedIn(gateway.pgPooledPort, acme);
+  const extended = asked.length > 2 ? [UNNAMED.execute(0), encodeMessage("S")] : [];
+  silent.write(Buffer.concat([...asked, ...extended]));
+  expect(await heardBy(silent)).toBe(heard);
+  await othersHaveTheirTurn();
+});
+
+test("who says more of a COPY, or waits for what comes of it, is not ended", async () => {
+  const busy = await loggedIn(gateway.pgPooledPort, acme);
+  busy.write(query(`${TABLE}; copy here from stdin; select pg_sleep(1.5)`));
+  for (let rows = 0; rows < 6; rows += 1) {
+    busy.write(row);
+    await sleep(LIMIT_MS / 3);
+  }
+  busy.write(copyDone);
+  await sleep(1_800);
+  busy.end();
+  expect(await heardBy(busy)).toBe("CGCTDCZ");
+});
+
+test.each([
+  ["", Buffer.alloc(0)],
+  [" and has said goodbye", encodeMessage("X")],
+])("who does not read what it has asked for%s gives its server back", async (_what, more) => {
+  const deaf = await loggedIn(gateway.pgPooledPort, acme);
+  deaf.pause();
+  const text = "select repeat('x', 1000) from generate_series(1, 100000)";
+  deaf.write(Buffer.concat([query(text), more]));
+  await sleep(LIMIT_MS / 3);
+  await othersHaveTheirTurn();
+  deaf.destroy();
+});

@@ -20,6 +20,8 @@ export interface Segment {
   /** How many of its Executes are not answered, and whether something else came after the last. */
   executes: number;
   asksMore: boolean;
+  /** How often the server has asked for what is copied in, less how often that was all sent. */
+  copiesIn: number;
   /** Whether there was an error: the rest is skipped. */
   failed: boolean;
 }
@@ -48,7 +50,7 @@ interface AskedClose {
 export function segmentOf(kind: Segment["kind"], silent = false): Segment {
   return {
     ...{ kind, silent, mayFail: false, messages: 0, parses: [], closes: [], harmless: 0 },
-    ...{ executes: 0, asksMore: true, failed: false },
+    ...{ executes: 0, asksMore: true, copiesIn: 0, failed: false },
   };
 }
 
@@ -65,15 +67,26 @@ export function noteAnswered(segment: Segment, type: number): void {
     case SERVER.portalSuspended:
     case SERVER.emptyQuery:
       segment.executes -= 1;
+      segment.copiesIn = 0;
+      break;
+    case SERVER.copyIn:
+      segment.copiesIn += 1;
       break;
     case SERVER.error:
+      segment.copiesIn = 0;
       segment.failed = true;
   }
 }
 
-/** Whether a batch that no Sync has ended yet has nothing more to be done. */
-export function isDone({ executes, asksMore, failed }: Segment): boolean {
-  return failed || (executes === 0 && !asksMore);
+/**
+ * Whether there is nothing to do until the client says more: it copies in, or a batch that no Sync
+ * has ended yet is done.
+ */
+export function awaitsMore(asked: Segment | undefined, open: Segment | undefined): boolean {
+  const answering = asked ?? open;
+  if (answering === undefined || answering.copiesIn > 0) return true;
+  if (asked !== undefined) return false;
+  return answering.failed || (answering.executes === 0 && !answering.asksMore);
 }
 
 /** Whether the client does not hear an answer that says that something is done. */

@@ -17,7 +17,10 @@ export interface Relay {
   readonly idle: boolean;
   /** Whether it is idle with a server at hand, outside of a transaction. */
   readonly resting: boolean;
-  /** Whether it is silent in a transaction, on a server that others would have their turn with. */
+  /**
+   * Whether a server that others would have their turn with waits for the client: to say more in a
+   * transaction or a COPY, or to read.
+   */
   readonly keepsServer: boolean;
   /** Whether it waits for its instance to be back. */
   readonly parked: boolean;
