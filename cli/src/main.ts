@@ -5,6 +5,7 @@ import { Fault, messageOf } from "@aerodb/model";
 import { EXIT, EXIT_CODES_TEXT, exitCodeOf } from "@aerodb/runtime";
 import { ConnectError } from "@connectrpc/connect";
 import { Command, CommanderError, Option } from "commander";
+import { reasonsOf } from "./reasons.ts";
 import { addAvailability } from "./verbs/availability.ts";
 import { addBilling } from "./verbs/billing.ts";
 import { addCost } from "./verbs/cost.ts";
@@ -83,10 +84,7 @@ function explain(thrown: unknown): number {
   const error = thrown instanceof ConnectError ? (thrown.cause ?? thrown) : thrown;
   process.stderr.write(`aerodb: ${messageOf(error)}\n`);
   if (error instanceof Fault) {
-    const reasons = Object.entries(error.details);
-    for (const [name, value] of reasons) {
-      process.stderr.write(`  ${name}: ${JSON.stringify(value)}\n`);
-    }
+    for (const reason of reasonsOf(error)) process.stderr.write(`  ${reason}\n`);
   }
   return exitCodeOf(error);
 }
