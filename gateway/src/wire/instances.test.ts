@@ -1,8 +1,21 @@
+import { readFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { HeldKeys } from "@aerodb/identity";
+import { EndpointSchema } from "@aerodb/rpc/aerodb/edge/v1/route_service_pb.js";
+import { create } from "@bufbuild/protobuf";
 import pg from "pg";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import { ThrowawayPlatform, type ThrowawayTenant } from "../throwaway-platform.ts";
+import { Parking } from "../parking.ts";
+import { RouteTable } from "../routes.ts";
+import {
+  ThrowawayPlatform,
+  type ThrowawayTenant,
+  throwawayDirectory,
+} from "../throwaway-platform.ts";
+import { Reach } from "../watch/reach.ts";
 import { failedLogin } from "./fake-client.ts";
+import { Instances } from "./instances.ts";
 
 let platform: ThrowawayPlatform;
 let acme: ThrowawayTenant;
@@ -121,6 +134,29 @@ async function refusedAsRevoked(): Promise<void> {
     await expect(login(which)).rejects.toMatchObject({ code: "57P03", message });
   }
 }
+
+test("a server that takes connections and says nothing is told of as one that does not answer", async () => {
+  const directory = await throwawayDirectory();
+  const routes = new RouteTable(`${directory}/routes.db`);
+  const silent = createServer().listen(`${directory}/.s.PGSQL.5432`);
+  const bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+  const endpoint = create(EndpointSchema, {
+    ...{ instanceId: "ins_1", bootId, socketDirectory: directory },
+  });
+  routes.take({ generation: 1n, whole: true, routes: [], endpoints: [endpoint] });
+  const reach = new Reach();
+  const keys = new HeldKeys(platform.identity);
+  const settings = { keys, routes, parking: new Parking(routes), reach, logger: platform.logger };
+  const instances = new Instances({ ...settings, wakeDeadlineMs: 100 });
+  const knock = { startupFor: () => Buffer.from("hello"), waits: () => undefined };
+  const opening = instances.open("ins_1", knock, new AbortController().signal);
+  await expect(opening).rejects.toThrow("does not answer");
+  expect(reach.take().unanswered).toEqual(new Map([["ins_1", "no_answer"]]));
+  instances.close();
+  routes.close();
+  silent.close();
+  await rm(directory, { recursive: true });
+});
 
 test("large writes and results pass through an agent", async () => {
   await start({ remote: true });

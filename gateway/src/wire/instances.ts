@@ -61,6 +61,7 @@ const CANNOT_CONNECT_NOW = "57P03";
 const HOST_REVOKED =
   "The host of the tenant's server was revoked, and it is not reached until that host joins again" +
   ": ask whoever runs this platform.";
+const SILENT = "it says nothing";
 const RETRY = { firstMs: 20, maxMs: 500 };
 const CANCEL_DEADLINE_MS = 5_000;
 /** How long an instance that is asked by the way has for its answer. */
@@ -113,6 +114,8 @@ export class Instances {
             reach.unanswered(instanceId, NO_PLACE);
             throw new Fault("UNAVAILABLE", HOST_REVOKED);
           }
+          // One that takes connections and says nothing leaves the attempt without an end.
+          if (because === NO_PLACE) because = SILENT;
           const attempt = await this.#attempt(endpoint, startupFor(endpoint), ending);
           if (typeof attempt !== "string") {
             reach.answered(instanceId);
