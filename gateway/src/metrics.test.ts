@@ -37,9 +37,14 @@ test("what was counted stays counted when it was read for control", async () => 
 });
 
 test("tenants are named only where that is wanted", async () => {
-  traffic.of("ten_1").parks = 2;
+  const one = traffic.of("ten_1");
+  one.parks = 2;
+  one.opened();
+  one.opened();
+  one.closed();
   const text = await rendered(true);
   expect(text).toContain('aerodb_gateway_parks_total{tenant_id="ten_1"} 2\n');
+  expect(text).toContain('aerodb_gateway_connections_peak{tenant_id="ten_1"} 2\n');
   expect(text).toContain(
     'aerodb_gateway_connections{port="session",state="idle",tenant_id="ten_2"} 1\n',
   );

@@ -8,7 +8,7 @@ export const METRICS_CONTENT_TYPE = Registry.OPENMETRICS_CONTENT_TYPE;
 
 export interface GatewayMetrics {
   readonly version: string;
-  readonly traffic: Pick<Traffic, "totals">;
+  readonly traffic: Pick<Traffic, "totals" | "peaks">;
   readonly connections: { list(): readonly ConnectionLine[] };
   readonly limits: Pick<Limits, "strangersRefused">;
   /** Whether tenants are shown, each with its id: as many series as there are. */
@@ -76,6 +76,7 @@ export function renderMetrics(metrics: GatewayMetrics): Promise<string> {
   for (const { port, state, tenantId } of connections.list()) {
     open.inc({ port, state, ...labelsOf(tenantId) }, 1);
   }
+  if (tenants) showPeaks(traffic.peaks(), registers);
   const counters = new Map<string, Counter>();
   for (const { tenantId, meter, value } of traffic.totals()) {
     const name = `aerodb_gateway_${meter}_total`;
@@ -86,4 +87,18 @@ export function renderMetrics(metrics: GatewayMetrics): Promise<string> {
     counter.inc(labelsOf(tenantId), value);
   }
   return registry.metrics();
+}
+
+/** Of tenants one by one only: they are not all at once. */
+function showPeaks(
+  peaks: ReadonlyMap<string, number>,
+  registers: Registry<OpenMetricsContentType>[],
+): void {
+  const gauge = new Gauge({
+    name: "aerodb_gateway_connections_peak",
+    help: "Most connections of a tenant at once since the last reading of usage, a minute ago at most.",
+    labelNames: ["tenant_id"],
+    registers,
+  });
+  for (const [tenantId, peak] of peaks) gauge.set({ tenant_id: tenantId }, peak);
 }

@@ -71,6 +71,11 @@ export class TenantTraffic {
     return this.#open;
   }
 
+  /** The most that were open at once since the last reading. */
+  get peak(): number {
+    return this.#peak;
+  }
+
   opened(): void {
     this.#count();
     this.connectionsOpened += 1;
@@ -179,6 +184,11 @@ export class Traffic {
   /** How many transactions each tenant has had since the gateway came up. */
   transactions(): ReadonlyMap<string, number> {
     return new Map([...this.#counters].map(([id, { allTransactions }]) => [id, allTransactions]));
+  }
+
+  /** The most connections of each tenant at once since the last reading, a minute ago at most. */
+  peaks(): ReadonlyMap<string, number> {
+    return new Map([...this.#counters].map(([id, { peak }]) => [id, peak]));
   }
 
   /** What has been counted since the gateway came up. */
