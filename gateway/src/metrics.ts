@@ -96,7 +96,7 @@ function showPeaks(
 ): void {
   const gauge = new Gauge({
     name: "aerodb_gateway_connections_peak",
-    help: "Most connections of a tenant at once since the last reading of usage, a minute ago at most.",
+    help: "Most connections at once since usage was read, a minute ago at most.",
     labelNames: ["tenant_id"],
     registers,
   });

@@ -80,9 +80,8 @@ export class Instances {
 
   /**
    * Sends a startup packet and waits for the first answer, waking the instance if need be. Throws
-   * UNAVAILABLE when the instance does not answer in time, which begins anew after it was parked, and
-   * at once when its host is revoked.
-   * `waits` is called once if it does not answer at once.
+   * UNAVAILABLE when the instance does not answer in time, which begins anew after it was parked,
+   * and at once when its host is revoked. `waits` is called once if it does not answer at once.
    */
   async open(instanceId: string, knock: Knock, signal: AbortSignal): Promise<ServerConnection> {
     let told = false;
