@@ -10,12 +10,12 @@ import { fileURLToPath } from "node:url";
 
 const OLDEST_NODE = 24;
 
+/** What was compiled is kept with the code: verbs answer in half of the time. */
+const COMPILE_CACHE = fileURLToPath(new URL("../../node_modules/.cache/aerodb", import.meta.url));
+
 const major = Number(process.versions.node.split(".")[0]);
 if (major >= OLDEST_NODE) {
-  // What was compiled is kept with the code: verbs answer in half of the time.
-  nodeModule.enableCompileCache(
-    fileURLToPath(new URL("../../node_modules/.cache/aerodb", import.meta.url)),
-  );
+  nodeModule.enableCompileCache(COMPILE_CACHE);
   await import("../src/main.ts");
 } else handOver();
 
@@ -29,7 +29,8 @@ function handOver() {
     process.exit(1);
   }
   const main = fileURLToPath(new URL("../src/main.ts", import.meta.url));
-  const child = spawn(runtime, [main, ...process.argv.slice(2)], { stdio: "inherit" });
+  const env = { NODE_COMPILE_CACHE: COMPILE_CACHE, ...process.env };
+  const child = spawn(runtime, [main, ...process.argv.slice(2)], { stdio: "inherit", env });
   // A terminal sends Ctrl-C to the child as well: passing it on would make two of it.
   for (const signal of ["SIGINT", "SIGQUIT"]) {
     process.on(signal, () => process.stdin.isTTY || child.kill(signal));
