@@ -350,8 +350,8 @@ export class HostReconciler {
     if (lane.step === "stop_instance") return;
     if (this.#endsForSuspended(id)) return this.look(subject);
 
-    const livedMs = Math.round(monotonicMs() - (this.#upSince.get(running) ?? 0));
-    const words = await driver.lastWords(id).catch(() => "");
+    const livedMs = Math.ceil(monotonicMs() - (this.#upSince.get(running) ?? 0));
+    const words = await driver.lastWords(id, livedMs).catch(() => "");
     logger.warn({ instance: id, livedMs, words }, "a server ended by itself");
     const because = lane.ended ? lane.failure : undefined;
     const { crashes, reason } = this.#ports.ends.note(id, { because, words, livedMs });

@@ -149,8 +149,8 @@ export interface InstanceDriver {
    */
   setAside(id: InstanceId, to: string): Promise<void>;
 
-  /** The last lines a server wrote to its log; empty when there are none. */
-  lastWords(id: InstanceId): Promise<string>;
+  /** The last lines a server wrote to its log; empty when it wrote none within that time. */
+  lastWords(id: InstanceId, withinMs: number): Promise<string>;
 
   /**
    * A part of a log of at most so many bytes: after a cursor that an earlier part named, else the

@@ -177,8 +177,8 @@ export class FakeHost implements InstanceDriver, TenantKeeper {
     return { text: "killed\n", cursor: "" };
   }
 
-  async lastWords(): Promise<string> {
-    return "killed";
+  async lastWords(_id: InstanceId, withinMs: number): Promise<string> {
+    return withinMs > 0 ? "killed" : "";
   }
 
   async storageBytes(id: InstanceId): Promise<bigint | undefined> {

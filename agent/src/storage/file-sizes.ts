@@ -5,7 +5,7 @@
 import { lstatSync, readdirSync, type Stats } from "node:fs";
 import { lstat, open, readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { monotonicMs, sleep } from "@aerodb/runtime";
+import { monotonicMs, now, sleep } from "@aerodb/runtime";
 import { diskBytes } from "./volume.ts";
 
 const TAIL_BYTES = 4_096;
@@ -71,12 +71,13 @@ async function sumOf(directory: string, sizeOf: (about: About) => number): Promi
   return bytes;
 }
 
-/** The last lines of a log; empty when there are none. */
-export async function tailOf(path: string): Promise<string> {
+/** The last lines of a log; empty when none were written within that time. */
+export async function tailOf(path: string, withinMs: number): Promise<string> {
   const file = await open(path, "r").catch(() => undefined);
   if (file === undefined) return "";
   try {
-    const { size } = await file.stat();
+    const { size, mtimeMs } = await file.stat();
+    if (mtimeMs < now().getTime() - withinMs) return "";
     const length = Math.min(size, TAIL_BYTES);
     const { buffer } = await file.read(Buffer.alloc(length), 0, length, size - length);
     return buffer.toString("utf8").trimEnd().split("\n").slice(-TAIL_LINES).join("\n");

@@ -270,9 +270,8 @@ export class InstanceStore {
     this.#flushes.delete(id);
   }
 
-  /** The last lines a server wrote to its log; empty when there are none. */
-  lastWords(id: InstanceId): Promise<string> {
-    return tailOf(this.place(id).log);
+  lastWords(id: InstanceId, withinMs: number): Promise<string> {
+    return tailOf(this.place(id).log, withinMs);
   }
 
   /** Bytes of the databases in an instance, from the sizes of files; undefined when it has none. */

@@ -171,8 +171,8 @@ export class ContainerDriver implements InstanceDriver {
     await this.#store.setAside(id, to);
   }
 
-  lastWords(id: InstanceId): Promise<string> {
-    return this.#store.lastWords(id);
+  lastWords(id: InstanceId, withinMs: number): Promise<string> {
+    return this.#store.lastWords(id, withinMs);
   }
 
   storageBytes(id: InstanceId): Promise<bigint | undefined> {

@@ -159,8 +159,8 @@ export class ProcessDriver implements InstanceDriver {
     await this.#walls.release(id);
   }
 
-  lastWords(id: InstanceId): Promise<string> {
-    return this.#store.lastWords(id);
+  lastWords(id: InstanceId, withinMs: number): Promise<string> {
+    return this.#store.lastWords(id, withinMs);
   }
 
   storageBytes(id: InstanceId): Promise<bigint | undefined> {
