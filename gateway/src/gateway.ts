@@ -8,7 +8,7 @@ import { type Logger, monotonicMs, sleep } from "@aerodb/runtime";
 import { type MetricsServer, serveMetrics } from "@aerodb/wire";
 import { openAdminSocket } from "./admin-socket.ts";
 import type { GatewayConfiguration } from "./config.ts";
-import type { GatewayMetrics } from "./metrics.ts";
+import type { GatewayMetrics, RequestMetrics } from "./metrics.ts";
 import { Parking } from "./parking.ts";
 import { servePooled } from "./pool/pooled-session.ts";
 import { Pools } from "./pool/pools.ts";
@@ -93,15 +93,15 @@ export async function startGateway(
   const stream = watchRoutes({ ...parts, client, version: VERSION });
   let ports: Ports | undefined;
   let metrics: MetricsServer | undefined;
+  const requests = await openRequestMetrics(configuration);
   let draining = false;
   const rest = await portOr("rest", configuration.restPort, () =>
     listenForRest({
-      port: configuration.restPort,
+      ...{ control, logger, port: configuration.restPort },
       address: configuration.restListenAddress ?? configuration.listenAddress,
-      control,
       ownReasonsNotReady: () => (draining ? [DRAINS] : reasonsNotReady(ports, parts, stream)),
       ownReasonsDegraded: () => reasonsDegraded(parts, stream),
-      logger,
+      answered: (each) => requests?.observe(each),
     }),
   );
   try {
@@ -109,7 +109,7 @@ export async function startGateway(
     ports = await openPorts(configuration, parts);
     const { connections, limits } = ports;
     metrics = await openMetrics(configuration, {
-      ...{ traffic, connections, limits },
+      ...{ traffic, connections, limits, requests },
       followsControl: () => stream.connected,
     });
   } catch (error) {
@@ -254,13 +254,25 @@ async function openPorts(configuration: GatewayConfiguration, parts: PortParts):
 }
 
 /** Undefined where metrics are not shown. */
+async function openRequestMetrics({
+  metricsPort,
+}: GatewayConfiguration): Promise<RequestMetrics | undefined> {
+  return metricsPort === 0 ? undefined : new (await import("./metrics.ts")).RequestMetrics();
+}
+
+/** Undefined where metrics are not shown. */
 async function openMetrics(
   { metricsPort: port, metricsListenAddress: listenAddress, metricsTenants }: GatewayConfiguration,
-  shown: Pick<GatewayMetrics, "traffic" | "connections" | "limits" | "followsControl">,
+  {
+    requests,
+    ...shown
+  }: Pick<GatewayMetrics, "traffic" | "connections" | "limits" | "followsControl"> & {
+    readonly requests: RequestMetrics | undefined;
+  },
 ): Promise<MetricsServer | undefined> {
-  if (port === 0) return undefined;
+  if (requests === undefined) return undefined;
   const { METRICS_CONTENT_TYPE: contentType, renderMetrics } = await import("./metrics.ts");
-  const metrics = { ...shown, version: VERSION, tenants: metricsTenants };
+  const metrics = { ...shown, requests, version: VERSION, tenants: metricsTenants };
   return serveMetrics({
     ...{ port, listenAddress, variable: "AERODB_GATEWAY_METRICS_PORT", contentType },
     render: () => renderMetrics(metrics),

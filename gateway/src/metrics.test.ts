@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from "vitest";
-import { renderMetrics } from "./metrics.ts";
+import { RequestMetrics, renderMetrics } from "./metrics.ts";
 import { Traffic } from "./traffic.ts";
 import type { ConnectionLine } from "./wire/connections.ts";
 
@@ -10,9 +10,9 @@ beforeEach(() => {
 
 const line = { port: "session", state: "idle", tenantId: "ten_1" } as ConnectionLine;
 
-function rendered(tenants: boolean): Promise<string> {
+function rendered(tenants: boolean, requests = new RequestMetrics()): Promise<string> {
   return renderMetrics({
-    ...{ version: "1.2.3", traffic, tenants, followsControl: () => true },
+    ...{ version: "1.2.3", traffic, requests, tenants, followsControl: () => true },
     limits: { strangersRefused: { half_open: 2, rate: 0, late: 1 } },
     connections: { list: () => [line, { ...line, tenantId: "ten_2" }] },
   });
@@ -48,4 +48,18 @@ test("tenants are named only where that is wanted", async () => {
   expect(text).toContain(
     'aerodb_gateway_connections{port="session",state="idle",tenant_id="ten_2"} 1\n',
   );
+});
+
+test("requests are counted by class and status, in buckets of how long they took", async () => {
+  const requests = new RequestMetrics();
+  for (const seconds of [0.004, 0.2]) {
+    requests.observe({ routeClass: "tenants", status: 201, seconds });
+  }
+  await rendered(false, requests);
+  const text = await rendered(false, requests);
+  const of = (bucket: string) =>
+    `aerodb_gateway_http_request_seconds_bucket{le="${bucket}",route_class="tenants",status="201"}`;
+  expect(text).toContain(`${of("0.005")} 1\n`);
+  expect(text).toContain(`${of("0.25")} 2\n`);
+  expect(text).toMatch(/http_request_seconds_count\{route_class="tenants",status="201"\} 2\n/);
 });

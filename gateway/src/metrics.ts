@@ -1,5 +1,6 @@
 /** What a gateway carries, for a collector of metrics. */
-import { Counter, Gauge, type OpenMetricsContentType, Registry } from "prom-client";
+import { Counter, Gauge, Histogram, type OpenMetricsContentType, Registry } from "prom-client";
+import type { AnsweredRequest } from "./rest/route-class.ts";
 import type { CountedMeter, Traffic } from "./traffic.ts";
 import type { ConnectionLine } from "./wire/connections.ts";
 import type { Limits } from "./wire/limits.ts";
@@ -11,6 +12,7 @@ export interface GatewayMetrics {
   readonly traffic: Pick<Traffic, "totals" | "peaks">;
   readonly connections: { list(): readonly ConnectionLine[] };
   readonly limits: Pick<Limits, "strangersRefused">;
+  readonly requests: RequestMetrics;
   /** Whether tenants are shown, each with its id: as many series as there are. */
   readonly tenants: boolean;
   readonly followsControl: () => boolean;
@@ -30,6 +32,24 @@ const ABOUT: Readonly<Record<CountedMeter, string>> = {
     "Clients of the pooled port that were too long idle in a transaction.",
   pool_timeouts: "Clients of the pooled port for which no server became free in time.",
 };
+
+/** From a request that is answered at once to one that waits for a database. */
+const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+
+/** How long requests of the REST port took, since the gateway came up. */
+export class RequestMetrics {
+  readonly seconds = new Histogram({
+    name: "aerodb_gateway_http_request_seconds",
+    help: "Requests of the REST port by class of route and status, and how long they took.",
+    labelNames: ["route_class", "status"],
+    buckets: SECONDS,
+    registers: [],
+  });
+
+  observe({ routeClass, status, seconds }: AnsweredRequest): void {
+    this.seconds.observe({ route_class: routeClass, status }, seconds);
+  }
+}
 
 /** Everything anew for each collector: of who is gone counters stay, and of gauges nothing. */
 export function renderMetrics(metrics: GatewayMetrics): Promise<string> {
@@ -86,6 +106,7 @@ export function renderMetrics(metrics: GatewayMetrics): Promise<string> {
     counters.set(meter, counter);
     counter.inc(labelsOf(tenantId), value);
   }
+  registry.registerMetric(metrics.requests.seconds);
   return registry.metrics();
 }
 

@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
-import { after, type Logger, within } from "@aerodb/runtime";
+import { after, type Logger, monotonicMs, within } from "@aerodb/runtime";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { bindingsOf } from "./bindings.ts";
@@ -16,6 +16,7 @@ import {
   problemOf,
   RequestProblem,
 } from "./problem.ts";
+import { type AnsweredRequest, CALLER_LEFT, routeClasses } from "./route-class.ts";
 import { SERVICES } from "./services.ts";
 import { transcode } from "./transcode.ts";
 
@@ -28,6 +29,8 @@ export interface RestSettings {
   /** What it goes without while it serves, a sentence each. */
   readonly ownReasonsDegraded: () => readonly string[];
   readonly logger: Logger;
+  /** Told of each request once it is over. */
+  readonly answered?: (request: AnsweredRequest) => void;
 }
 
 export interface RestServer {
@@ -35,6 +38,7 @@ export interface RestServer {
   close(): Promise<void>;
 }
 
+const SECOND_MS = 1_000;
 const MOST_BODY_BYTES = 1024 * 1024;
 const REQUEST_TIMEOUT_MS = 30_000;
 /** Longer than load balancers keep a connection: whoever closes first must not be us. */
@@ -70,6 +74,8 @@ export async function listenForRest(settings: RestSettings): Promise<RestServer>
 }
 
 function restApp(settings: RestSettings): FastifyInstance {
+  const bindings = bindingsOf(SERVICES);
+  const classOf = routeClasses(bindings);
   const app = fastify({
     bodyLimit: MOST_BODY_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -92,6 +98,7 @@ function restApp(settings: RestSettings): FastifyInstance {
       const timeouts = { requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: KEEP_ALIVE_MS };
       return createServer(timeouts, (request, response) => {
         prepare(request, response);
+        tellOf(request, response, settings, classOf);
         connect(request, response);
       });
     },
@@ -107,7 +114,6 @@ function restApp(settings: RestSettings): FastifyInstance {
     sendProblem(request, reply, noSuchPath(request.url).problem),
   );
   addHealth(app, settings);
-  const bindings = bindingsOf(SERVICES);
   app.all("/*", (request, reply) =>
     transcode({ bindings, control: settings.control }, request, reply),
   );
@@ -121,6 +127,21 @@ function prepare(request: IncomingMessage, response: ServerResponse): void {
   request.headers["x-request-id"] = id;
   response.setHeader("x-request-id", id);
   for (const [name, value] of Object.entries(SECURITY_HEADERS)) response.setHeader(name, value);
+}
+
+function tellOf(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { answered }: Pick<RestSettings, "answered">,
+  classOf: (path: string) => string,
+): void {
+  if (answered === undefined) return;
+  const startedMs = monotonicMs();
+  response.once("close", () => {
+    const status = response.headersSent ? response.statusCode : CALLER_LEFT;
+    const seconds = (monotonicMs() - startedMs) / SECOND_MS;
+    answered({ routeClass: classOf(request.url ?? ""), status, seconds });
+  });
 }
 
 function requestIdOf(request: IncomingMessage): string {
