@@ -94,7 +94,7 @@ async function ledToNeighbour(): Promise<string> {
     await symlink(socketPath(neighbour), socketPath(own));
     const socket = connectInstance(own);
     // What it comes to is seen on the other side.
-    socket.on("error", () => undefined);
+    socket.on("error", () => undefined).resume();
     const closed = once(socket, "close").catch(() => undefined);
     await within({ ms: DEADLINE_MS, expecting: "the platform to go on" }, closed);
     return reached ? "done" : "none";
