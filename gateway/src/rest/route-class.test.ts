@@ -40,6 +40,8 @@ test.each([
   ["/v1/pricing:nothing", "pricing", 404],
   ["/v1/nothing?/v1/tenants", "other", 404],
   ["/nothing/at/all", "other", 404],
+  ["/v1/", "other", 404],
+  ["/v1", "other", 404],
   ["/aerodb.control.v1.TenantService/ListTenants", "connect", 405],
 ])("%s is told of as %s once it is over", async (path, routeClass, status) => {
   await (await fetch(url + path)).text();

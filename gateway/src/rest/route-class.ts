@@ -21,8 +21,8 @@ export function routeClasses(bindings: readonly Binding[]): (path: string) => st
     const [first = "", second = ""] = path.split("?", 1)[0]?.split("/").slice(1) ?? [];
     if (HEALTH.has(first)) return "health";
     if (first.startsWith("aerodb.")) return "connect";
-    const word = wordOf(second);
-    return first === "v1" && known.has(word) ? word : "other";
+    const word = first === "v1" ? wordOf(second) : "";
+    return word !== "" && known.has(word) ? word : "other";
   };
 }
 
