@@ -122,13 +122,19 @@ function addExplain(program: Command): void {
         show(output, quotas);
         return;
       }
-      for (const { resource, since, explanation } of quotas?.quotas ?? []) {
-        const time = since === undefined ? "" : ` (since ${timeText(since)})`;
-        output.text(`${resource}${time}: ${explanation}`);
-      }
+      for (const standing of quotas?.quotas ?? []) output.text(explainedText(standing));
       output.text("");
       await showLargest(api, output, tenant);
     });
+}
+
+/** What is used is as old as its reading: who just freed room has to know. */
+export function explainedText({ resource, since, usedAt, explanation }: QuotaStanding): string {
+  const times = [
+    ...(since === undefined ? [] : [`since ${timeText(since)}`]),
+    usedAt === undefined ? "not read yet" : `read ${timeText(usedAt)}`,
+  ];
+  return `${resource} (${times.join(", ")}): ${explanation}`;
 }
 
 /** `36h` or `7d`; `never`. */

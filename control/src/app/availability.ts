@@ -1,5 +1,5 @@
 /** Whether clients got through to a tenant in a month, for whoever asks. */
-import type { IncidentCause, TenantId } from "@aerodb/model";
+import type { CalendarMonth, IncidentCause, TenantId } from "@aerodb/model";
 import { now } from "@aerodb/runtime";
 import {
   type Availability,
@@ -8,7 +8,6 @@ import {
   type Incident,
   type Times,
 } from "../metering/availability.ts";
-import type { CalendarMonth } from "../metering/calendar-month.ts";
 import { type AvailabilityRows, readAvailability } from "../store/availability.ts";
 import type { Control } from "./control.ts";
 import { requireBilled } from "./credit-notes.ts";

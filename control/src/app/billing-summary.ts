@@ -1,6 +1,7 @@
 /** What all tenants together are asked for. */
+
+import { monthOf } from "@aerodb/model";
 import { now } from "@aerodb/runtime";
-import { monthOf } from "../metering/calendar-month.ts";
 import { listMonthsBilled, listPlansBilled, type MonthBilled } from "../store/closed-months.ts";
 import { readCreditsLeft } from "../store/credit-notes.ts";
 import { type RunningMonth, readRunningMonth } from "../store/running-bills.ts";

@@ -1,8 +1,7 @@
 /** Invoices made from what the catalogue says: those to close, those to show, those to check. */
 import { createHash } from "node:crypto";
 import type { Db } from "@aerodb/db";
-import type { TenantId } from "@aerodb/model";
-import type { CalendarMonth } from "../metering/calendar-month.ts";
+import type { CalendarMonth, TenantId } from "@aerodb/model";
 import { type InvoiceInputs, inputsText } from "../metering/invoice.ts";
 import { type PriceList, pricesIn } from "../metering/prices.ts";
 import {

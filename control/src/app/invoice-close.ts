@@ -3,9 +3,8 @@
  * changed. It may be cut off anywhere and begun again, by several controls at once: an invoice and
  * its number are there together or not at all, and a tenant and a month have one.
  */
-import { Fault, type TenantId } from "@aerodb/model";
+import { type CalendarMonth, Fault, monthAfter, monthOf, type TenantId } from "@aerodb/model";
 import { failpoint, newId, now } from "@aerodb/runtime";
-import { type CalendarMonth, monthAfter, monthOf } from "../metering/calendar-month.ts";
 import { invoiceOf } from "../metering/invoice.ts";
 import type { PriceList } from "../metering/prices.ts";
 import { noteClosedMonth, readClosing } from "../store/closed-months.ts";

@@ -1,7 +1,7 @@
 import type { InvoiceId } from "@aerodb/model";
+import { parseMonth } from "@aerodb/model";
 import type { CatalogueServer } from "@aerodb/testkit";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { parseMonth } from "../metering/calendar-month.ts";
 import { invoiceOf } from "../metering/invoice.ts";
 import { GIB, SAMPLE_PRICES } from "../metering/sample-prices.ts";
 import { someTenants } from "./billing-fixture.ts";

@@ -1,6 +1,7 @@
 /** Derives closed invoices anew from the ledger, and compares them to the cent. */
+
+import type { CalendarMonth } from "@aerodb/model";
 import { Fault, type InvoiceId, type TenantId } from "@aerodb/model";
-import type { CalendarMonth } from "../metering/calendar-month.ts";
 import { type InvoiceContent, type InvoiceLine, invoiceOf } from "../metering/invoice.ts";
 import { readClosing } from "../store/closed-months.ts";
 import { listUnbilled } from "../store/invoice-inputs.ts";

@@ -1,7 +1,6 @@
 /** Showing invoices: the closed ones as they were closed, and what the month so far comes to. */
-import { type InvoiceId, isMeter, type TenantId } from "@aerodb/model";
+import { type CalendarMonth, type InvoiceId, isMeter, monthOf, type TenantId } from "@aerodb/model";
 import { now } from "@aerodb/runtime";
-import { type CalendarMonth, monthOf } from "../metering/calendar-month.ts";
 import { forecastOf } from "../metering/forecast.ts";
 import { type InvoiceAmounts, type InvoiceLine, invoiceOf } from "../metering/invoice.ts";
 import { type LineText, lineText } from "../metering/invoice-text.ts";

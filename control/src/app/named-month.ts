@@ -1,6 +1,5 @@
 /** Months as callers name them. What is no month, or has not begun, is refused. */
-import { Fault } from "@aerodb/model";
-import { type CalendarMonth, monthOf, parseMonth } from "../metering/calendar-month.ts";
+import { type CalendarMonth, Fault, monthOf, parseMonth } from "@aerodb/model";
 
 export function requireMonth(text: string): CalendarMonth {
   const month = parseMonth(text);

@@ -1,8 +1,7 @@
 /** Prices, and what a plan would cost with some usage. What is in force is never edited. */
 import { isDeepStrictEqual } from "node:util";
-import { Fault, isMeter, METERS, type Meter } from "@aerodb/model";
+import { type CalendarMonth, Fault, isMeter, METERS, type Meter, monthOf } from "@aerodb/model";
 import { now } from "@aerodb/runtime";
-import { type CalendarMonth, monthOf } from "../metering/calendar-month.ts";
 import { type InvoiceContent, invoiceOf } from "../metering/invoice.ts";
 import type { PlanPrice, Rate } from "../metering/prices.ts";
 import * as store from "../store/prices.ts";

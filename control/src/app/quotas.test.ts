@@ -1,9 +1,8 @@
 import { sql } from "@aerodb/db";
-import { type HostId, type QuotaStage, quotaRefusal, type TenantId } from "@aerodb/model";
+import { type HostId, monthOf, type QuotaStage, quotaRefusal, type TenantId } from "@aerodb/model";
 import { now } from "@aerodb/runtime";
 import type { CatalogueServer } from "@aerodb/testkit";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import { monthOf } from "../metering/calendar-month.ts";
 import { listEvents } from "./events.ts";
 import {
   faultOf,

@@ -2,9 +2,8 @@
  * What the running month comes to for every tenant, kept so that it can be compared with caps and
  * added up at once. Who has a cap is derived in every pass, the others in turn.
  */
-import { Fault, type TenantId } from "@aerodb/model";
+import { type CalendarMonth, Fault, monthOf, type TenantId } from "@aerodb/model";
 import { now } from "@aerodb/runtime";
-import { type CalendarMonth, monthOf } from "../metering/calendar-month.ts";
 import { type InvoiceInputs, invoiceOf } from "../metering/invoice.ts";
 import type { PriceList } from "../metering/prices.ts";
 import { readCredits } from "../store/credit-notes.ts";

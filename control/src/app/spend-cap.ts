@@ -1,7 +1,6 @@
 /** What a spend cap refuses before anything is spent: caps and plans that cannot go together. */
-import { Fault, moneyText, type TenantId } from "@aerodb/model";
+import { Fault, moneyText, monthOf, type TenantId } from "@aerodb/model";
 import { now } from "@aerodb/runtime";
-import { monthOf } from "../metering/calendar-month.ts";
 import { invoiceOf } from "../metering/invoice.ts";
 import { listQuotaStandings } from "../store/quotas.ts";
 import type { Control } from "./control.ts";

@@ -1,7 +1,14 @@
 /** What a tenant used in a month, for whoever asks. */
-import { isMeter, METERS, type Meter, metersOf, type TenantId } from "@aerodb/model";
+import {
+  type CalendarMonth,
+  isMeter,
+  METERS,
+  type Meter,
+  metersOf,
+  monthOf,
+  type TenantId,
+} from "@aerodb/model";
 import { now } from "@aerodb/runtime";
-import { type CalendarMonth, monthOf } from "../metering/calendar-month.ts";
 import {
   type DayAmount,
   readDayAmounts,

@@ -1,8 +1,8 @@
 /** Gateways that watched for a while, for tests of availability and alerts. */
 import { sql } from "@aerodb/db";
 import type { GatewayId, TenantId } from "@aerodb/model";
+import { monthOf } from "@aerodb/model";
 import { now } from "@aerodb/runtime";
-import { monthOf } from "../metering/calendar-month.ts";
 import { addTerms } from "./billing-fixture.ts";
 import type { PlatformFixture } from "./fake-platform.ts";
 import type { WatchedSpan } from "./watched.ts";

@@ -1,9 +1,9 @@
 import { sql } from "@aerodb/db";
 import type { GatewayId, TenantId } from "@aerodb/model";
+import { monthOf } from "@aerodb/model";
 import { now } from "@aerodb/runtime";
 import type { CatalogueServer } from "@aerodb/testkit";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import { monthOf } from "../metering/calendar-month.ts";
 import { getTenantAvailability } from "./availability.ts";
 import { listEvents } from "./events.ts";
 import { faultOf, openPlatform, type PlatformFixture, startCatalogue } from "./fake-platform.ts";

@@ -1,6 +1,5 @@
 /** Which watched spans can be true. Nothing of a span is believed before. */
-import { type IncidentCause, isGatewayCause } from "@aerodb/model";
-import { monthOf } from "./calendar-month.ts";
+import { type IncidentCause, isGatewayCause, monthOf } from "@aerodb/model";
 
 /** A span, or a part of one, as a gateway sent it. */
 export interface WatchedSpan {

@@ -1,5 +1,5 @@
+import { parseMonth } from "@aerodb/model";
 import { expect, test } from "vitest";
-import { parseMonth } from "./calendar-month.ts";
 import { forecastOf } from "./forecast.ts";
 import type { InvoiceInputs, Term } from "./invoice.ts";
 import { SAMPLE_PRICES } from "./sample-prices.ts";

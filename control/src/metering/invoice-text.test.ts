@@ -1,5 +1,5 @@
+import { parseMonth } from "@aerodb/model";
 import { expect, test } from "vitest";
-import { parseMonth } from "./calendar-month.ts";
 import { invoiceOf } from "./invoice.ts";
 import { decimalText, lineText } from "./invoice-text.ts";
 import { GIB, SAMPLE_PRICES } from "./sample-prices.ts";

@@ -1,6 +1,7 @@
 /** Lines of an invoice as people read them: units, prices and amounts in words and decimals. */
+
+import type { CalendarMonth } from "@aerodb/model";
 import { grouped, METERS, type Meter, moneyText } from "@aerodb/model";
-import type { CalendarMonth } from "./calendar-month.ts";
 import { type InvoiceLine, roundHalfEven } from "./invoice.ts";
 
 export interface LineText {

@@ -1,7 +1,13 @@
-import { Fault, type Meter } from "@aerodb/model";
+import {
+  type CalendarMonth,
+  Fault,
+  type Meter,
+  monthAfter,
+  monthOf,
+  parseMonth,
+} from "@aerodb/model";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type CalendarMonth, monthAfter, monthOf, parseMonth } from "./calendar-month.ts";
 import { type InvoiceInputs, inputsText, invoiceOf, roundHalfEven, type Term } from "./invoice.ts";
 import { type PriceList, pricesIn } from "./prices.ts";
 import { GIB, SAMPLE_PRICES } from "./sample-prices.ts";

@@ -2,8 +2,7 @@
  * The invoice of a month, as a pure function of what the ledger, the tenant's plans and the prices
  * say. Money is whole numbers of millionths of a dollar; each line is rounded once, to whole cents.
  */
-import { Fault, METERS, type Meter } from "@aerodb/model";
-import { type CalendarMonth, secondOf } from "./calendar-month.ts";
+import { type CalendarMonth, Fault, METERS, type Meter, secondOf } from "@aerodb/model";
 import type { PriceList, Rate } from "./prices.ts";
 
 /** From when a tenant was on a plan; null: on none, for it had ended. */

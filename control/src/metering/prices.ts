@@ -1,6 +1,5 @@
 /** What is asked, by the month from which on: dated, never edited, one of each in a month. */
-import type { Meter } from "@aerodb/model";
-import type { CalendarMonth } from "./calendar-month.ts";
+import type { CalendarMonth, Meter } from "@aerodb/model";
 
 export interface Rate {
   readonly meter: Meter;

@@ -1,4 +1,5 @@
 export * from "./calendar-day.ts";
+export * from "./calendar-month.ts";
 export * from "./capability.ts";
 export * from "./fault.ts";
 export * from "./ids.ts";

@@ -1,4 +1,5 @@
 /** Whether a use is admitted, for whoever is about to let it happen. */
+import { monthOf } from "./calendar-month.ts";
 import { Fault } from "./fault.ts";
 import type { QuotaResource } from "./quota.ts";
 
@@ -43,8 +44,7 @@ export function quotaRefusal(standing: {
 function secondsToWait({ resource, at }: { resource: QuotaResource; at: Date }) {
   if (resource === "realtime_connections") return CONNECTIONS_RETRY_SECONDS;
   if (!MONTHLY.has(resource)) return undefined;
-  const turns = Date.UTC(at.getUTCFullYear(), at.getUTCMonth() + 1);
-  return Math.ceil((turns - at.getTime()) / 1_000);
+  return Math.ceil((monthOf(at).endsAt.getTime() - at.getTime()) / 1_000);
 }
 
 function advice(resource: QuotaResource, retryAfter: number | undefined): string {
