@@ -63,6 +63,7 @@ async function startHost(): Promise<Host> {
         memoryOf: () => PLATFORM_BYTES,
         logger: silent,
       }),
+    hung: { afterMs: 3_000, pauseMs: 100, answerMs: 1_000 },
     logger: silent,
     signal: life.signal,
   });
@@ -165,6 +166,18 @@ test("a killed server comes back by itself, and a gateway may wait for it", asyn
   const soon = Date.now() + 10_000;
   await Promise.all([1, 2, 3].map(() => host.wakings.wake(dedicated.spec.id, soon)));
   expect(host.state.seen(dedicated.spec.id)?.running?.pid).not.toBe(pid);
+  expect(await asTenant(tenant, "select 1")).toEqual([[1]]);
+});
+
+test("a server that hangs is ended once a gateway asks for it, before the next look", async () => {
+  const tenant = sampleTenant(dedicated.spec.id, { verifier });
+  await desire({ instances: [dedicated], tenants: [tenant] });
+  const hung = host.state.seen(dedicated.spec.id)?.running;
+  process.kill(hung?.pid ?? 0, "SIGSTOP");
+  await host.wakings.wake(dedicated.spec.id, Date.now() + 10_000);
+  await hung?.exited;
+  await host.wakings.wake(dedicated.spec.id, Date.now() + 10_000);
+  expect(host.state.seen(dedicated.spec.id)?.running?.pid).not.toBe(hung?.pid);
   expect(await asTenant(tenant, "select 1")).toEqual([[1]]);
 });
 

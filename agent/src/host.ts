@@ -161,7 +161,8 @@ export class Host {
       this.reconciler.look(subject, { now: true });
     };
     this.intake = new DesiredIntake({ ledger, state, desired: look, logger });
-    this.wakings = new Wakings({ state, look });
+    const suspect = (id: InstanceId) => void this.#suspect(id, { now: true });
+    this.wakings = new Wakings({ state, look, suspect });
     this.onChange((subject) => this.wakings.changed(subject));
   }
 
@@ -310,11 +311,12 @@ export class Host {
     }
   }
 
-  /** Resolves once it is clear whether a server answers. Never rejects. */
-  async #suspect(id: InstanceId): Promise<void> {
+  /** Resolves once it is clear whether a server that runs answers. Never rejects. */
+  async #suspect(id: InstanceId, { now = false } = {}): Promise<void> {
     const running = this.state.seen(id)?.running;
     if (running === undefined) return;
-    await this.hung.look(running).catch((error: unknown) => {
+    const asking = now ? this.hung.suspect(running) : this.hung.look(running);
+    await asking.catch((error: unknown) => {
       this.#logger.warn({ instance: id, because: messageOf(error) }, "could not end a hung server");
     });
   }

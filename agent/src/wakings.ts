@@ -15,6 +15,8 @@ export interface WakingPorts {
   readonly state: HostState;
   /** Looks at a subject now. */
   readonly look: (subject: Subject) => void;
+  /** Asks a server that runs whether it answers, and ends it if it never does. */
+  readonly suspect: (id: InstanceId) => void;
 }
 
 export class Wakings {
@@ -31,7 +33,8 @@ export class Wakings {
   }
 
   /**
-   * Resolves once the instance accepts connections. Throws INSTANCE_NOT_FOUND when the host should
+   * Resolves once the instance accepts connections. One that runs already is asked whether it
+   * answers, too: a server that hangs accepts all who come. Throws INSTANCE_NOT_FOUND when the host should
    * not run it, and OPERATION_TIMED_OUT.
    */
   async wake(id: InstanceId, deadline: Date | number): Promise<void> {
@@ -40,6 +43,7 @@ export class Wakings {
     const signal = AbortSignal.timeout(Math.ceil(ms));
     this.#require(id);
     this.#ports.look({ kind: "instance", id });
+    this.#ports.suspect(id);
     try {
       await this.#waiters.until(id, () => this.#accepting(id, signal), signal);
     } catch (error) {

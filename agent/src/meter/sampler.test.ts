@@ -163,6 +163,8 @@ test("metrics are shown with their units, and tenants only where that was asked 
   expect(text.trimEnd().endsWith("# EOF")).toBe(true);
   expect(text).not.toContain("tenant_id");
   expect((await fetch(`http://127.0.0.1:${server.port}/`)).status).toBe(404);
+  const head = await fetch(`http://127.0.0.1:${server.port}/metrics`, { method: "HEAD" });
+  expect([head.status, await head.text()]).toEqual([200, ""]);
   server.close();
   const told = await renderMetrics({ board, tenants: true, version: "1.2.3" });
   expect(told).toContain(`tenant_id="${tenants[0]?.tenantId}"`);

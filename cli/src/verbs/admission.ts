@@ -53,6 +53,12 @@ Examples:
   aerodb hosts token create --kind gateway
   aerodb hosts token create --host host-1        it has expired or was revoked, and joins again`;
 
+const REVOKE_HELP = `
+Control and gateways refuse the host from then on. What is open already goes on: the host's servers
+run, and sessions with them end when their clients leave. To end those, stop the agent on the
+machine, or the machine.
+It joins again with a token of \`aerodb hosts token create --host <host>\`.`;
+
 interface TokenFlags {
   readonly kind: string;
   readonly region?: string;
@@ -68,6 +74,7 @@ export function addAdmission(program: Command, hosts: Command): void {
   hosts
     .command("revoke <host>")
     .description("end a host's identity at once; its tenants are not reached any more")
+    .addHelpText("after", REVOKE_HELP)
     .option("--reason <text>", "why, for those who look later", "")
     .action(async (host: string, { reason }: { readonly reason: string }, command: Command) => {
       const { api, output } = openSession(command);

@@ -16,7 +16,7 @@ import {
 } from "@aerodb/postgres";
 import { HostEdgeService } from "@aerodb/rpc/aerodb/edge/v1/host_edge_service_pb.js";
 import type { Endpoint, Route } from "@aerodb/rpc/aerodb/edge/v1/route_service_pb.js";
-import { backoffMs, type Logger, monotonicMs, sleep } from "@aerodb/runtime";
+import { after, backoffMs, type Logger, monotonicMs, sleep } from "@aerodb/runtime";
 import { callUnary } from "@aerodb/wire";
 import { type Parking, untilAborted } from "../parking.ts";
 import type { RouteTable } from "../routes.ts";
@@ -62,6 +62,8 @@ const HOST_REVOKED =
   "The host of the tenant's server was revoked, and it is not reached until that host joins again" +
   ": ask whoever runs this platform.";
 const SILENT = "it says nothing";
+/** After what silence an agent is told that a server may hang. */
+const SILENT_MS = 5_000;
 const RETRY = { firstMs: 20, maxMs: 500 };
 const CANCEL_DEADLINE_MS = 5_000;
 /** How long an instance that is asked by the way has for its answer. */
@@ -115,7 +117,10 @@ export class Instances {
           }
           // One that takes connections and says nothing leaves the attempt without an end.
           if (because === NO_PLACE) because = SILENT;
-          const attempt = await this.#attempt(endpoint, startupFor(endpoint), ending);
+          const tell = () => void this.#wake(endpoint, ending, started).catch(() => undefined);
+          const cancel = after(SILENT_MS, tell);
+          const trying = this.#attempt(endpoint, startupFor(endpoint), ending);
+          const attempt = await trying.finally(cancel);
           if (typeof attempt !== "string") {
             reach.answered(instanceId);
             return attempt;
@@ -231,7 +236,7 @@ export class Instances {
   }
 
   /**
-   * Asks the agent to start the instance. Many at once ask once. Never rejects but for the signal.
+   * Asks the agent to start the instance, or to look at it where it runs and says nothing. Many at once ask once. Never rejects but for the signal.
    */
   async #wake(endpoint: Endpoint, signal: AbortSignal, startedMs: number): Promise<void> {
     const { instanceId } = endpoint;
@@ -245,7 +250,7 @@ export class Instances {
       { instanceId },
       { deadlineMs },
     ).then(
-      () => logger.info({ instanceId }, "woke an instance"),
+      () => logger.info({ instanceId }, "an instance is awake"),
       (error) => logger.warn({ instanceId, because: messageOf(error) }, "could not wake"),
     );
     this.#wakes.set(instanceId, wake);

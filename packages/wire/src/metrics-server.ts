@@ -24,10 +24,12 @@ export interface MetricsServer {
 /** A collector that sends nothing holds no connection for longer. */
 const REQUEST_MS = 5_000;
 
-/** Answers `GET /metrics`. Throws UNAVAILABLE when the port cannot be had. */
+const METHODS: readonly (string | undefined)[] = ["GET", "HEAD"];
+
+/** Answers `GET /metrics`, and `HEAD` of it. Throws UNAVAILABLE when the port cannot be had. */
 export async function serveMetrics(options: MetricsServerOptions): Promise<MetricsServer> {
   const server = createServer((request, response) => {
-    if (request.method !== "GET" || request.url?.split("?", 1)[0] !== "/metrics") {
+    if (!METHODS.includes(request.method) || request.url?.split("?", 1)[0] !== "/metrics") {
       response.writeHead(404).end("Metrics are at /metrics.\n");
       return;
     }
