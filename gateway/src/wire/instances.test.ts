@@ -158,6 +158,17 @@ test("a server that takes connections and says nothing is told of as one that do
   await rm(directory, { recursive: true });
 });
 
+test("the agent of a server that says nothing is told, and who waits goes on waiting", async () => {
+  await start({ remote: false });
+  const { pid } = platform.instance.postmaster;
+  process.kill(pid, "SIGSTOP");
+  platform.edge.onWake = () => Promise.resolve(void process.kill(pid, "SIGCONT"));
+  const client = await login();
+  expect((await client.query("select 1 as one")).rows).toEqual([{ one: 1 }]);
+  expect(platform.edge.wakes).toBe(1);
+  await client.end();
+});
+
 test("large writes and results pass through an agent", async () => {
   await start({ remote: true });
   const client = await login();
