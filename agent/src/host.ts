@@ -120,7 +120,7 @@ export class Host {
     const changed = (subject: Subject): void => {
       for (const listener of this.#listeners) listener(subject);
     };
-    const { state, tenants, ledger } = this;
+    const { state, tenants, ledger, ends } = this;
     this.warm = new WarmInstances({
       file: join(home, "warm.json"),
       driver,
@@ -146,7 +146,6 @@ export class Host {
     const healed: ReconcilerPorts["healed"] = (tenant, rules) => {
       void this.isolation.healed(tenant, rules);
     };
-    const { ends } = this;
     const ports = { state, driver, tenants, admit, healed, ends, vacant, logger, changed, signal };
     this.reconciler = new HostReconciler(ports);
     const isCurrent = (running: RunningInstance) => state.isCurrent(running);

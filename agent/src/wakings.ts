@@ -34,8 +34,8 @@ export class Wakings {
 
   /**
    * Resolves once the instance accepts connections. One that runs already is asked whether it
-   * answers, too: a server that hangs accepts all who come. Throws INSTANCE_NOT_FOUND when the host should
-   * not run it, and OPERATION_TIMED_OUT.
+   * answers, too: a server that hangs accepts all who come. Throws INSTANCE_NOT_FOUND when the
+   * host should not run it, and OPERATION_TIMED_OUT.
    */
   async wake(id: InstanceId, deadline: Date | number): Promise<void> {
     const leftMs = Number(deadline) - now().getTime();

@@ -13,7 +13,8 @@ test("what is used is told with when that was read, and since when it matters", 
     usedAt: timestampFromDate(new Date("2026-11-15T12:03:00Z")),
   });
   expect(explainedText(standing)).toBe(
-    "storage_bytes (since 2026-11-15 12:00:00Z, read 2026-11-15 12:03:00Z): 12 of 100 bytes are used.",
+    "storage_bytes (since 2026-11-15 12:00:00Z, read 2026-11-15 12:03:00Z): " +
+      "12 of 100 bytes are used.",
   );
 });
 

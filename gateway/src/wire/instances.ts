@@ -236,7 +236,8 @@ export class Instances {
   }
 
   /**
-   * Asks the agent to start the instance, or to look at it where it runs and says nothing. Many at once ask once. Never rejects but for the signal.
+   * Asks the agent to start the instance, or to look at it where it runs and says nothing. Many at
+   * once ask once. Never rejects but for the signal.
    */
   async #wake(endpoint: Endpoint, signal: AbortSignal, startedMs: number): Promise<void> {
     const { instanceId } = endpoint;
