@@ -120,9 +120,9 @@ export default defineConfig({
       ...[15, 16, 17].map(olderMajor),
       heavyProject({ name: "contract", order: 1, maxWorkers: 2, timeoutSeconds: 60 }),
       heavyProject({ name: "integration", order: 1, maxWorkers: 2, timeoutSeconds: 60 }),
-      heavyProject({ name: "attack", order: 2, maxWorkers: 3, timeoutSeconds: 60 }),
-      heavyProject({ name: "fault", order: 2, maxWorkers: 3, timeoutSeconds: 120 }),
-      heavyProject({ name: "e2e", order: 2, maxWorkers: 3, timeoutSeconds: 120 }),
+      heavyProject({ name: "attack", order: 2, maxWorkers: 2, timeoutSeconds: 60 }),
+      heavyProject({ name: "fault", order: 2, maxWorkers: 2, timeoutSeconds: 120 }),
+      heavyProject({ name: "e2e", order: 2, maxWorkers: 2, timeoutSeconds: 120 }),
       // Measures instead of testing: `npm run bench`, never part of `npm test`.
       heavyProject({ name: "bench", order: 3, maxWorkers: 1, timeoutSeconds: 600 }),
     ],
