@@ -1,5 +1,6 @@
 /** What runs on this machine, read from /proc. */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { readProcessStat } from "@aerodb/runtime";
 import { until } from "./until.ts";
 
 export interface ProcessFacts {
@@ -60,12 +61,12 @@ function concerns(facts: ProcessFacts, root: string): boolean {
 
 function factsOf(pid: number): ProcessFacts | undefined {
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    const [state = "", parent = ""] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    const stat = readProcessStat(pid);
+    if (stat === undefined) return undefined;
     return {
       pid,
-      state,
-      parent: Number(parent),
+      state: stat.state,
+      parent: stat.parentPid,
       arguments: readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, -1),
       directory: quietly(() => readlinkSync(`/proc/${pid}/cwd`)),
       environment: quietly(() => readFileSync(`/proc/${pid}/environ`, "utf8")),

@@ -1,5 +1,5 @@
 /** The processes of a server's sessions, as the host counts processes. */
-import { identifyProcess, innerPidOf, type ProcessIdentity } from "@aerodb/postgres";
+import { identifyProcess, innerPidOf, type ProcessIdentity } from "@aerodb/runtime";
 import { childrenOf } from "./meter/backends.ts";
 
 /** `pids`: as the server itself counts, which in a sandbox differs from how the host does. */

@@ -3,10 +3,9 @@
  * it has said nothing for long enough, the server is ended, and started again like any that ended.
  * One that nobody uses and that sleeps, as it should then, is asked seldom.
  */
-import { readFileSync } from "node:fs";
 import type { InstanceId } from "@aerodb/model";
 import { answers } from "@aerodb/postgres";
-import { monotonicMs, sleep } from "@aerodb/runtime";
+import { monotonicMs, readProcessStat, sleep } from "@aerodb/runtime";
 import type { RunningInstance } from "./drivers/driver.ts";
 
 export interface HungOptions {
@@ -88,10 +87,5 @@ export class HungServers {
 
 /** Whether a process waits for something to come: not one that is stopped, loops or is stuck. */
 export function isAsleep(pid: number): boolean {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-    return stat.slice(stat.lastIndexOf(")") + 2).startsWith("S");
-  } catch {
-    return false;
-  }
+  return readProcessStat(pid)?.state === "S";
 }

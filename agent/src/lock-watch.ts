@@ -6,8 +6,8 @@
  * not depend on anybody's transaction; and who keeps others from what is theirs.
  */
 import { type InstanceId, messageOf } from "@aerodb/model";
-import { type HeldLocks, type HoldingBackend, signalProcess } from "@aerodb/postgres";
-import { type Logger, monotonicMs } from "@aerodb/runtime";
+import type { HeldLocks, HoldingBackend } from "@aerodb/postgres";
+import { type Logger, monotonicMs, signalProcess } from "@aerodb/runtime";
 import { backendsOf } from "./backend-processes.ts";
 import type { RunningInstance } from "./drivers/driver.ts";
 import type { HostState } from "./host-state.ts";
@@ -126,6 +126,6 @@ async function signalBackends(
   signal: "SIGTERM" | "SIGKILL",
 ): Promise<void> {
   for (const identity of await backendsOf(postmasterPid, pids)) {
-    await signalProcess(identity, signal);
+    signalProcess(identity, signal);
   }
 }

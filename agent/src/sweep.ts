@@ -6,13 +6,21 @@
 import { lstat, readlink, rm } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { Fault, isId, messageOf } from "@aerodb/model";
-import { identifyProcess, isAlive, type ProcessIdentity, signalProcess } from "@aerodb/postgres";
 import {
   type SweepReport,
   SweepReportSchema,
   type SweepRequest,
 } from "@aerodb/rpc/aerodb/agent/v1/link_service_pb.js";
-import { failpoint, type Logger, monotonicMs, sleep } from "@aerodb/runtime";
+import {
+  failpoint,
+  identifyProcess,
+  isAlive,
+  type Logger,
+  monotonicMs,
+  type ProcessIdentity,
+  signalProcess,
+  sleep,
+} from "@aerodb/runtime";
 import { create } from "@bufbuild/protobuf";
 import type { DesiredIntake } from "./desired-intake.ts";
 import type { InstanceDriver, Survey } from "./drivers/driver.ts";
@@ -137,7 +145,7 @@ class Sweep {
     const ours = stands === stray.directory && stands.startsWith(`${this.#layout.instances}/`);
     if (!ours) return "It does not work where this agent keeps its instances.";
     for (const [signal, waitMs] of SIGNALS) {
-      await signalProcess(identity, signal);
+      signalProcess(identity, signal);
       if (await isGone(identity, waitMs)) return undefined;
     }
     return "It does not end: look what holds it.";

@@ -1,5 +1,7 @@
 /** What processes and the machine use, read from the kernel. */
+
 import { readdirSync, readFileSync } from "node:fs";
+import { readProcessStat } from "@aerodb/runtime";
 
 const KIB = 1_024;
 /** Ticks a second, the same on every Linux that Node runs on. */
@@ -34,10 +36,9 @@ export function treeMemoryOf(pid: number): Memory {
 
 /** Of a process, and of what it started that has ended. */
 export function cpuSecondsOf(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  const ticks = fields.slice(11, 15).reduce((sum, each) => sum + Number(each), 0);
-  return ticks / TICKS;
+  const stat = readProcessStat(pid);
+  if (stat === undefined) throw new Error(`there is no process ${pid}`);
+  return (stat.ticks + stat.childTicks) / TICKS;
 }
 
 /** Of all threads of a process that live, to the nanosecond: for what takes less than a tick. */

@@ -178,7 +178,7 @@ export const IMPORT_TABLE: readonly ImportRow[] = [
   { path: "agent/src/drivers/tablespaces.ts", mayImport: ["agent/src/storage"] },
   {
     path: "agent/src/drivers/survey.ts",
-    mayImport: [MODEL, POSTGRES, "agent/src/storage", "agent/src/drivers/driver.ts"],
+    mayImport: [MODEL, POSTGRES, RUNTIME, "agent/src/storage", "agent/src/drivers/driver.ts"],
   },
   { path: "agent/src/drivers/process", mayImport: DRIVER },
   { path: "agent/src/drivers/container", mayImport: [...DRIVER, "npm:dockerode"] },

@@ -1,8 +1,9 @@
 /** What is really on the host, from the directories and from /proc, whatever anybody remembers. */
-import { readFile, readlink } from "node:fs/promises";
+import { readlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { InstanceId } from "@aerodb/model";
 import { readPostmasterFile } from "@aerodb/postgres";
+import { readProcessStat } from "@aerodb/runtime";
 import { entriesOf } from "../storage/file-sizes.ts";
 import { type Layout, placeOf, readEntry, shortNameOf } from "../storage/layout.ts";
 import { findStrayVolumes } from "../storage/stray-volumes.ts";
@@ -88,15 +89,8 @@ async function processesUnder(instances: string): Promise<readonly FoundProcess[
   for (const pid of pids) {
     const directory = await readlink(`/proc/${pid}/cwd`).catch(() => "");
     if (!directory.startsWith(`${instances}/`)) continue;
-    found.push({ pid: Number(pid), ...(await readStat(pid)), directory });
+    const { program = "", parentPid = 0 } = readProcessStat(pid) ?? {};
+    found.push({ pid: Number(pid), program, parentPid, directory });
   }
   return found;
-}
-
-/** Fields 2 and 4 of /proc/<pid>/stat; the name in field 2 may hold anything, so find its end. */
-async function readStat(pid: string): Promise<Pick<FoundProcess, "program" | "parentPid">> {
-  const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
-  const end = stat.lastIndexOf(")");
-  const parentPid = Number(stat.slice(end + 2).split(" ")[1] ?? 0);
-  return { program: stat.slice(stat.indexOf("(") + 1, end), parentPid };
 }

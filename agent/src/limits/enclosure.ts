@@ -5,7 +5,8 @@
 import { mkdir, readFile, readlink, realpath, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { InstanceId } from "@aerodb/model";
-import { type Enclosure, type Engine, identifyProcess, type Owner } from "@aerodb/postgres";
+import type { Enclosure, Engine, Owner } from "@aerodb/postgres";
+import { identifyProcess } from "@aerodb/runtime";
 import type { InstanceSpec } from "../instance-spec.ts";
 import type { ControlGroups, GroupUsage } from "./control-groups.ts";
 import { type GivingWay, giveWay } from "./giving-way.ts";

@@ -4,8 +4,7 @@
  * each other, and takes a processor from a group that has it after some milliseconds only.
  */
 import { readFileSync } from "node:fs";
-import { isAlive, type ProcessIdentity } from "@aerodb/postgres";
-import { every } from "@aerodb/runtime";
+import { every, isAlive, type ProcessIdentity, readProcessStat } from "@aerodb/runtime";
 import type { ControlGroups } from "./control-groups.ts";
 
 /**
@@ -54,14 +53,12 @@ interface Standing {
   readonly waits: string | undefined;
 }
 
-/** https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html: state, utime, stime */
 function standingOf(pid: number): Standing {
+  const { state, ticks = 0 } = readProcessStat(pid) ?? {};
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     const status = readFileSync(`/proc/${pid}/status`, "latin1");
     const [, waits] = /^voluntary_ctxt_switches:\s*(\d+)/m.exec(status) ?? [];
-    return { wants: fields[0] === "R", ticks: Number(fields[11]) + Number(fields[12]), waits };
+    return { wants: state === "R", ticks, waits };
   } catch {
     return { wants: false, ticks: 0, waits: undefined };
   }

@@ -4,12 +4,11 @@
  */
 import { readFileSync } from "node:fs";
 import { isId, type TenantId } from "@aerodb/model";
+import { readProcessStat } from "@aerodb/runtime";
 
 /** What the kernel counts processor time in, as programs see it: fixed since Linux 2.6. */
 const TICKS_PER_SECOND = 100;
 const TITLE = /^postgres: (?:[^ ]+: )?(ten_[0-9a-z]{26}) /;
-/** Positions after the name of the program, which may hold anything: utime, stime, starttime. */
-const [UTIME, STIME, STARTED] = [11, 12, 19] as const;
 
 interface Backend {
   readonly tenantId: TenantId | undefined;
@@ -43,11 +42,9 @@ export class Backends {
   }
 
   #look(pid: string, before: Backend | undefined): Backend | undefined {
-    const stat = read(`/proc/${pid}/stat`);
+    const stat = readProcessStat(pid);
     if (stat === undefined) return undefined;
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    const started = fields[STARTED] ?? "";
-    const ticks = Number(fields[UTIME]) + Number(fields[STIME]);
+    const { startTicks: started, ticks } = stat;
     if (before?.started === started && before.tenantId !== undefined) return { ...before, ticks };
     const [, role = ""] = TITLE.exec(read(`/proc/${pid}/cmdline`) ?? "") ?? [];
     return { tenantId: isId("ten", role) ? role : undefined, started, ticks };

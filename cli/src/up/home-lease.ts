@@ -7,7 +7,7 @@ import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Fault } from "@aerodb/model";
-import { identityOf, isRunning, type ProcessIdentity } from "./process-identity.ts";
+import { identifyProcess, isAlive, type ProcessIdentity } from "@aerodb/runtime";
 
 /** What a running `up` tells about itself. */
 export interface RunningUp extends ProcessIdentity {
@@ -36,7 +36,7 @@ export function takeHome(home: string, about: Omit<RunningUp, keyof ProcessIdent
     lock.close();
     throw new Fault("UNAVAILABLE", takenSentence(home));
   }
-  const self = identityOf(process.pid);
+  const self = identifyProcess(process.pid);
   if (self === undefined) throw new Error("bug: no /proc entry for this process");
   const path = join(home, HOLDER_FILE);
   writeFileSync(`${path}.new`, `${JSON.stringify({ ...self, ...about })}\n`);
@@ -59,7 +59,7 @@ function takenSentence(home: string): string {
 export function findRunningUp(home: string): RunningUp | undefined {
   try {
     const holder = JSON.parse(readFileSync(join(home, HOLDER_FILE), "utf8")) as RunningUp;
-    return isRunning(holder) ? holder : undefined;
+    return isAlive(holder) ? holder : undefined;
   } catch {
     return undefined;
   }

@@ -3,8 +3,8 @@
  * piece.
  */
 import { basename } from "node:path";
+import { type FoundProcess, processesUnder, signalEach, untilGone } from "./found-processes.ts";
 import { scriptOf } from "./piece-program.ts";
-import { type FoundProcess, processesUnder, signalProcess, untilGone } from "./process-identity.ts";
 
 const SCRIPTS: ReadonlySet<string> = new Set([
   scriptOf("control"),
@@ -42,7 +42,7 @@ export async function endPieces(directories: readonly string[]): Promise<number>
   const found = findPieces(directories);
   let left = await untilGone(found, 3_000);
   for (const signal of ["SIGTERM", "SIGKILL"] as const) {
-    for (const each of left) signalProcess(each, signal);
+    signalEach(left, signal);
     left = await untilGone(left, 3_000);
   }
   return found.length;
@@ -59,12 +59,12 @@ function findInitdbs(directories: readonly string[]): readonly FoundProcess[] {
  */
 export async function endServers(directories: readonly string[], graceMs: number): Promise<number> {
   // A template that was being made goes with its agent, and is made anew.
-  for (const each of findInitdbs(directories)) signalProcess(each, "SIGKILL");
+  signalEach(findInitdbs(directories), "SIGKILL");
   const found = findServers(directories);
   const pids = new Set(found.map(({ pid }) => pid));
-  for (const each of found) if (!pids.has(each.parentPid)) signalProcess(each, "SIGQUIT");
+  const postmasters = found.filter(({ parentPid }) => !pids.has(parentPid));
+  signalEach(postmasters, "SIGQUIT");
   await untilGone(found, graceMs);
-  const left = [...findServers(directories), ...findSandboxes(directories)];
-  for (const each of left) signalProcess(each, "SIGKILL");
+  signalEach([...findServers(directories), ...findSandboxes(directories)], "SIGKILL");
   return found.length;
 }

@@ -6,10 +6,10 @@ import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { now } from "@aerodb/runtime";
 import { findDrafts, isInDraft } from "./drafts.ts";
+import type { FoundProcess } from "./found-processes.ts";
 import { findRunningUp } from "./home-lease.ts";
 import { agentName } from "./home-paths.ts";
 import { findPieces, findServers } from "./leftovers.ts";
-import type { FoundProcess } from "./process-identity.ts";
 import { findStateRoot } from "./state-root.ts";
 
 export interface LocalFinding {

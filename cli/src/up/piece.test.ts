@@ -1,10 +1,9 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { sleep } from "@aerodb/runtime";
+import { identifyProcess, sleep } from "@aerodb/runtime";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Piece, type PieceEvent } from "./piece.ts";
-import { identityOf } from "./process-identity.ts";
 
 let directory: string;
 let events: PieceEvent[];
@@ -100,7 +99,7 @@ describe("stopping", () => {
     await hanging.served;
     const [first = ""] = logLines();
     expect(await hanging.stop("SIGTERM", 200)).toBe(false);
-    expect(identityOf(Number.parseInt(first, 10))).toBeUndefined();
+    expect(identifyProcess(Number.parseInt(first, 10))).toBeUndefined();
   });
 
   test("is possible before it serves and between two lives", async () => {

@@ -43,13 +43,6 @@ export {
 export * from "./postmaster-probe.ts";
 export type { PostmasterTraces } from "./postmaster-search.ts";
 export * from "./postmaster-start.ts";
-export {
-  identifyProcess,
-  innerPidOf,
-  isAlive,
-  type ProcessIdentity,
-  signalProcess,
-} from "./process-identity.ts";
 export * from "./reload.ts";
 export * from "./runaway-workers.ts";
 export * from "./scram.ts";

@@ -4,12 +4,12 @@ import { once } from "node:events";
 import { open, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault, messageOf } from "@aerodb/model";
+import { identifyProcess, type ProcessIdentity, signalProcess } from "@aerodb/runtime";
 import type { Engine } from "./engine.ts";
 import { SOCKET_PORT } from "./names.ts";
 import { canChangeOwner, type Owner } from "./owner.ts";
 import { isGoneWithin, watch } from "./postmaster.ts";
 import { confirmPostmaster, readPidFile } from "./postmaster-search.ts";
-import { identifyProcess, type ProcessIdentity, signalProcess } from "./process-identity.ts";
 
 export interface PostmasterSettings {
   readonly engine: Engine;
@@ -162,7 +162,7 @@ function sandboxedAttempt(options: {
   async function kill(): Promise<void> {
     child.kill("SIGKILL");
     const found = await server();
-    if (found !== undefined) await signalProcess(found, "SIGKILL");
+    if (found !== undefined) signalProcess(found, "SIGKILL");
   }
 }
 

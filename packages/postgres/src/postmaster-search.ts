@@ -3,16 +3,12 @@
  * pid that it has for itself; in a sandbox that is 1, whatever it is called out here.
  */
 import { execFile } from "node:child_process";
-import { readdir, readFile } from "node:fs/promises";
+import { readdir, readFile, readlink, realpath } from "node:fs/promises";
+import { join } from "node:path";
 import { promisify } from "node:util";
+import { identifyProcess, innerPidOf, type ProcessIdentity } from "@aerodb/runtime";
 import { readPostmasterFile } from "./postmaster-file.ts";
 import { isAbandoned } from "./postmaster-probe.ts";
-import {
-  identifyProcess,
-  innerPidOf,
-  isPostmasterOf,
-  type ProcessIdentity,
-} from "./process-identity.ts";
 
 /** What a launch leaves beside the data. */
 export interface PostmasterTraces {
@@ -80,4 +76,21 @@ async function scan(dataDirectory: string): Promise<ProcessIdentity | undefined>
     if (found !== undefined) return found;
   }
   return undefined;
+}
+
+/**
+ * Whether a process is a postmaster that works in a data directory: it stands there, and says so.
+ */
+async function isPostmasterOf(pid: number, dataDirectory: string): Promise<boolean> {
+  const [commandLine, stands] = await Promise.all([
+    readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => ""),
+    readlink(`/proc/${pid}/cwd`).catch((error: NodeJS.ErrnoException) => error.code),
+  ]);
+  // Its children have the same directory, but other titles ("postgres: checkpointer").
+  const [program = "", flag, argument = ""] = commandLine.split("\0");
+  if (!/(^|\/)postgres$/.test(program) || flag !== "-D") return false;
+  const wanted = await realpath(dataDirectory);
+  // Without the right to look at another user's process, what it says of itself must do.
+  if (stands === "EACCES") return join(argument) === join(dataDirectory);
+  return stands === wanted;
 }

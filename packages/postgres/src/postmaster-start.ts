@@ -3,13 +3,12 @@ import { chmod, chown, mkdir, readFile, realpath, writeFile } from "node:fs/prom
 import { dirname, isAbsolute, join } from "node:path";
 import { promisify } from "node:util";
 import { Fault } from "@aerodb/model";
-import { monotonicMs, sleep } from "@aerodb/runtime";
+import { innerPidOf, monotonicMs, sleep } from "@aerodb/runtime";
 import { socketPath } from "./names.ts";
 import { adopt, findPostmaster, type Postmaster } from "./postmaster.ts";
 import { readPostmasterFile } from "./postmaster-file.ts";
 import { type Attempt, LOCK_HELD, launch, type PostmasterSettings } from "./postmaster-launch.ts";
 import type { PostmasterTraces } from "./postmaster-search.ts";
-import { innerPidOf } from "./process-identity.ts";
 
 const run = promisify(execFile);
 

@@ -2,15 +2,17 @@
  * A server that runs: found by whoever needs it, watched, and stopped. Starting is its own file.
  */
 import { Fault } from "@aerodb/model";
-import { later, monotonicMs, sleep } from "@aerodb/runtime";
-import { type PostmasterTraces, searchPostmaster } from "./postmaster-search.ts";
 import {
   isAlive,
   isTaken,
+  later,
+  monotonicMs,
   type ProcessIdentity,
   ProcessSight,
   signalProcess,
-} from "./process-identity.ts";
+  sleep,
+} from "@aerodb/runtime";
+import { type PostmasterTraces, searchPostmaster } from "./postmaster-search.ts";
 
 /** `smart` lets sessions end by themselves first, for a while, and lets nobody in meanwhile. */
 export type StopMode = "smart" | "fast" | "immediate";
@@ -72,14 +74,14 @@ const SIGNALS = ["SIGINT", "SIGQUIT", "SIGKILL"] as const;
 
 async function stop(identity: ProcessIdentity, mode: StopMode, deadlineMs: number): Promise<void> {
   if (mode === "smart") {
-    await signalProcess(identity, SMART);
+    signalProcess(identity, SMART);
     if (await isGoneWithin(identity, SESSIONS_LEAVE_MS)) return;
   }
   const signals = mode === "immediate" ? SIGNALS.slice(1) : SIGNALS;
   // The gentle way gets half of the time: a shutdown checkpoint may have much to write.
   const patience = signals.map((_, at) => deadlineMs / 2 ** Math.min(at + 1, signals.length - 1));
   for (const [at, signal] of signals.entries()) {
-    await signalProcess(identity, signal);
+    signalProcess(identity, signal);
     if (await isGoneWithin(identity, patience[at] ?? 0)) return;
   }
   throw new Fault(

@@ -8,6 +8,8 @@ export * from "./ledger.ts";
 export * from "./logger.ts";
 export * from "./loop.ts";
 export * from "./make-home.ts";
+export * from "./process-identity.ts";
 export * from "./process-life.ts";
+export * from "./process-stat.ts";
 export * from "./spool.ts";
 export * from "./waiters.ts";

@@ -2,9 +2,9 @@
  * Which process a pid stands for. Pids are used again, so a pid alone is never signalled: with the
  * start time beside it, it names one process for as long as the machine runs.
  */
-import { closeSync, openSync, readFileSync, readSync } from "node:fs";
-import { readFile, readlink, realpath } from "node:fs/promises";
-import { join } from "node:path";
+import { closeSync, openSync, readSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { isOver, readProcessStat, stateOf } from "./process-stat.ts";
 
 export interface ProcessIdentity {
   readonly pid: number;
@@ -17,20 +17,9 @@ export interface ProcessIdentity {
  * once: the kernel waits for nobody here, and the thread pool would cost forty times as much.
  */
 export function identifyProcess(pid: number): ProcessIdentity | undefined {
-  const text = statOf(pid);
-  if (text === undefined || hasEnded(text)) return undefined;
-  const startTicks = text.slice(afterName(text)).split(" ")[19];
-  return startTicks === undefined ? undefined : { pid, startTicks };
-}
-
-/** The second field is the name in brackets and may hold blanks and brackets itself. */
-function afterName(stat: string): number {
-  return stat.lastIndexOf(")") + 2;
-}
-
-function hasEnded(stat: string): boolean {
-  const state = stat[afterName(stat)];
-  return state === undefined || state === "Z" || state === "X";
+  const stat = readProcessStat(pid);
+  if (stat === undefined || isOver(stat.state)) return undefined;
+  return { pid, startTicks: stat.startTicks };
 }
 
 export function isAlive(identity: ProcessIdentity): boolean {
@@ -57,7 +46,9 @@ export class ProcessSight {
     this.#file ??= openStat(this.identity);
     if (this.#file === undefined) return isAlive(this.identity);
     try {
-      return !hasEnded(read.toString("latin1", 0, readSync(this.#file, read, 0, STAT_BYTES, 0)));
+      return !isOver(
+        stateOf(read.toString("latin1", 0, readSync(this.#file, read, 0, STAT_BYTES, 0))),
+      );
     } catch {
       return false; // Nobody has this file any more.
     }
@@ -83,14 +74,6 @@ function openStat(identity: ProcessIdentity): number | undefined {
   return undefined;
 }
 
-function statOf(pid: number): string | undefined {
-  try {
-    return readFileSync(`/proc/${pid}/stat`, "utf8");
-  } catch {
-    return undefined;
-  }
-}
-
 /** Whether a pid is anybody's: one call of the kernel, where `isAlive` reads a file. */
 export function isTaken(pid: number): boolean {
   try {
@@ -108,32 +91,12 @@ export async function innerPidOf(pid: number): Promise<number | undefined> {
   return pids === undefined ? undefined : Number(pids.at(-1));
 }
 
-/** Sends a signal, unless the process is gone. */
-export async function signalProcess(
-  identity: ProcessIdentity,
-  signal: NodeJS.Signals,
-): Promise<void> {
+/** Sends a signal, unless the process is gone. Throws EPERM where it may not be sent one. */
+export function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals): void {
   if (!isAlive(identity)) return;
   try {
     process.kill(identity.pid, signal);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
   }
-}
-
-/**
- * Whether a process is a postmaster that works in a data directory: it stands there, and says so.
- */
-export async function isPostmasterOf(pid: number, dataDirectory: string): Promise<boolean> {
-  const [commandLine, stands] = await Promise.all([
-    readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => ""),
-    readlink(`/proc/${pid}/cwd`).catch((error: NodeJS.ErrnoException) => error.code),
-  ]);
-  // Its children have the same directory, but other titles ("postgres: checkpointer").
-  const [program = "", flag, argument = ""] = commandLine.split("\0");
-  if (!/(^|\/)postgres$/.test(program) || flag !== "-D") return false;
-  const wanted = await realpath(dataDirectory);
-  // Without the right to look at another user's process, what it says of itself must do.
-  if (stands === "EACCES") return join(argument) === join(dataDirectory);
-  return stands === wanted;
 }
