@@ -495,7 +495,7 @@ export declare type CreateCreditNoteRequest = Message<"aerodb.control.v1.CreateC
   tenant: string;
 
   /**
-   * How much, in whole cents: a multiple of 10,000.
+   * How much, in whole cents: a multiple of 10,000, and a million dollars at most.
    *
    * @generated from field: int64 amount_micro_usd = 2;
    */
