@@ -41,3 +41,11 @@ test("events are found by when they happened: from then on, and up to then", asy
   expect((await listEvents(platform.control, { ...rest, since: second })).events).toHaveLength(1);
   await expect(listEvents(platform.control, rest)).rejects.toThrow();
 });
+
+test.for(["subject", "kind", "actor"])("a %s that no event can have is refused", async (name) => {
+  const nul = await faultOf(listEvents(platform.control, { [name]: "a\u0000" }));
+  expect([nul.code, nul.message]).toEqual([
+    "INVALID_ARGUMENT",
+    `The ${name} must not contain control characters.`,
+  ]);
+});

@@ -3,6 +3,7 @@ import type { Event } from "../store/events.ts";
 import * as store from "../store/events.ts";
 import type { Control } from "./control.ts";
 import { makePageToken, pageSizeOf, readPageToken } from "./page-token.ts";
+import { requireText } from "./text.ts";
 
 export type { Event };
 
@@ -37,6 +38,9 @@ export function eventId({ id }: Pick<Event, "id">): string {
 /** A page of events, newest first. INVALID_ARGUMENT, INVALID_PAGE_TOKEN. */
 export async function listEvents(control: Control, filter: EventFilter): Promise<EventPage> {
   const { subject = "", kind = "", actor = "", since = null, until = null } = filter;
+  requireText("The subject", subject);
+  requireText("The kind", kind);
+  requireText("The actor", actor);
   if (since !== null && until !== null && since > until) {
     const sentence = `Nothing is since ${since.toISOString()} and until ${until.toISOString()}.`;
     throw new Fault("INVALID_ARGUMENT", `${sentence} Exchange the two.`);
