@@ -189,6 +189,20 @@ test("late usage shows as a difference, and changes no invoice", async () => {
   expect((await billed()).map(({ total }) => total)).toEqual([25_000_000n]);
 });
 
+test("lines that differ show, although the sum is the same", async () => {
+  await addTerms(database(), ACME, [["2026-03-01T00:00:00Z", "pro"]]);
+  await egress(ACME, "2026-03-05T00:00:00Z", 200n);
+  await close(MARCH_DUE);
+  await database().query(sql`update usage_records set amount = amount / 2`);
+  const nineDollars = { meter: "api_requests", amount: 4_600_000n };
+  await addUsage(database(), { tenantId: ACME, hour: "2026-03-05T00:00:00Z", ...nineDollars });
+  const { differences } = await verifyInvoices(platform.control, { month: "2026-03" });
+  expect(differences).toMatchObject([
+    { subject: "egress_bytes", billedMicroUsd: 9_000_000n, derivedMicroUsd: 0n },
+    { subject: "api_requests", billedMicroUsd: 0n, derivedMicroUsd: 9_000_000n },
+  ]);
+});
+
 test("an invoice that asked too much is settled by a credit note, which pays the next", async () => {
   await addTerms(database(), ACME, [["2026-02-01T00:00:00Z", "pro"]]);
   await egress(ACME, "2026-02-05T00:00:00Z", 200n);
