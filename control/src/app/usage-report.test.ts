@@ -48,7 +48,9 @@ test("usage outlives its tenant, by its id, and other months are empty", async (
   await platform.remove("acme");
   const { meters } = await getTenantUsage(platform.control, tenantId);
   expect(meters.map(({ meter }) => meter)).toContain("cpu_seconds");
-  expect((await getTenantUsage(platform.control, tenantId, "2026-01")).meters).toEqual([]);
+  const earlier = await getTenantUsage(platform.control, tenantId, "2026-01");
+  expect(earlier.meters).toEqual([]);
+  expect([earlier.from, earlier.to]).toEqual([earlier.month.endsAt, earlier.month.endsAt]);
   const unknown = await faultOf(getTenantUsage(platform.control, "acme"));
   expect(unknown.code).toBe("TENANT_NOT_FOUND");
   const month = await faultOf(getTenantUsage(platform.control, tenantId, "2026-13"));

@@ -51,7 +51,7 @@ export async function getTenantUsage(
   const { database } = control;
   const { id: tenantId } = await requireBilled(control, tenant);
   const served = await readServedSpan(database, tenantId);
-  const from = latest(month.startsAt, served?.from ?? month.startsAt);
+  const from = earliest(month.endsAt, latest(month.startsAt, served?.from ?? month.startsAt));
   const to = latest(from, earliest(month.endsAt, served?.to ?? now()));
   const days = await readDayAmounts(database, {
     ...{ tenantId, from: month.startsAt, to: month.endsAt },
