@@ -3,7 +3,7 @@
  * looks again: only what is still an orphan, is its own by its mark or its name, and stands where
  * the agent keeps such things is touched. Data of an instance is moved into the trash.
  */
-import { lstat, readlink, rm } from "node:fs/promises";
+import { lstat, readlink } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { Fault, isId, messageOf } from "@aerodb/model";
 import {
@@ -29,6 +29,7 @@ import type { HostState } from "./host-state.ts";
 import { isShortName, type Layout, layoutOf, placeOf, readEntry } from "./storage/layout.ts";
 import { mountsUnder } from "./storage/mounts.ts";
 import { carriesMark, putMark } from "./storage/own-mark.ts";
+import { removeTree } from "./storage/remove-tree.ts";
 import { purge, trashPath } from "./storage/set-aside.ts";
 import type { TenantKeeper } from "./tenant-keeper.ts";
 import type { WarmInstances } from "./warm-instances.ts";
@@ -159,7 +160,7 @@ class Sweep {
       return `Something is mounted under ${path}: an agent that starts unmounts what is its own.`;
     }
     await failpoint("agent.sweep.path");
-    await rm(path, { recursive: true, force: true });
+    await removeTree(path);
     return undefined;
   }
 }

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { Fault } from "@aerodb/model";
 import { failpoint } from "@aerodb/runtime";
 import { treeDiskBytes } from "./file-sizes.ts";
+import { removeTree } from "./remove-tree.ts";
 import { runProgram, succeeds } from "./run-program.ts";
 import {
   BALLAST_BYTES,
@@ -74,7 +75,7 @@ async function freeBytes(place: VolumePlace, limitBytes: number): Promise<number
 async function remove({ volume }: VolumePlace): Promise<void> {
   if (!(await exists(volume))) return;
   const id = await groupOf(volume);
-  await rm(volume, { recursive: true, force: true });
+  await removeTree(volume);
   // A quota group outlives its subvolume. That of a dead agent's counts nothing and limits nobody.
   if (id !== undefined)
     await succeeds(runProgram("btrfs", ["qgroup", "destroy", id, `${volume}/..`]));

@@ -3,7 +3,7 @@
  * grow over the instance's limit. Which it is follows from the note of its limit alone, so that a
  * death at any step leaves one of the two whole and the other to be removed.
  */
-import { realpath, rm } from "node:fs/promises";
+import { realpath } from "node:fs/promises";
 import { Fault } from "@aerodb/model";
 import { copyTree, flushFileSystem, giveTree, type Owner, pointTablespace } from "@aerodb/postgres";
 import { failpoint } from "@aerodb/runtime";
@@ -12,6 +12,7 @@ import { treeDiskBytes } from "./file-sizes.ts";
 import { readHostDisk, requireRoom } from "./host-reserve.ts";
 import { type SpacePlace, spacePlaceOf } from "./layout.ts";
 import { LOOP_VOLUMES } from "./loop-volume.ts";
+import { removeTree } from "./remove-tree.ts";
 import { readLimit, type SpaceLimit, writeLimit } from "./space-limit.ts";
 import {
   BALLAST_BYTES,
@@ -167,7 +168,7 @@ export class InstanceSpaces {
   async recover(place: SpacePlace): Promise<void> {
     const limit = await readLimit(place.limit);
     if (hardMaker(limit) === undefined) await removeVolume(place.space);
-    else await rm(place.files, { recursive: true, force: true });
+    else await removeTree(place.files);
   }
 
   async #moveIn(
@@ -192,7 +193,7 @@ export class InstanceSpaces {
     const { flush } = options;
     await writeLimit(place.limit, { means: maker.name, storageMiB }, { flush });
     await failpoint("agent.volume.counts");
-    await rm(place.files, { recursive: true });
+    await removeTree(place.files);
   }
 
   async #reopen(place: SpacePlace, maker: VolumeMaker, storageMiB: number): Promise<void> {
@@ -233,7 +234,7 @@ export class InstanceSpaces {
 /** Removes a directory of an instance with all that is in it, a volume included. */
 export async function removeInstanceTree(directory: string): Promise<void> {
   await removeVolume(spacePlaceOf(directory).space);
-  await rm(directory, { recursive: true, force: true, maxRetries: 10 });
+  await removeTree(directory);
 }
 
 /** Removes the volume in a space, whichever means made it. */

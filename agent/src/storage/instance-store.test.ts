@@ -15,6 +15,11 @@ import { MIB } from "./volume.ts";
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
 
 const run = promisify(execFile);
+/** A step at a time: no path of more than 4096 bytes is taken. */
+const DEEPEN = `for (const name of Array(40).fill("d".repeat(200))) {
+  require("node:fs").mkdirSync(name);
+  process.chdir(name);
+}`;
 const NO_ROOM = /could not (extend|write) .*(No space left on device|Disk quota exceeded)/;
 
 describe.each(await storeCases())("instances on $on", ({ on, means, lack }) => {
@@ -224,6 +229,18 @@ describe.each(await storeCases())("instances on $on", ({ on, means, lack }) => {
     await at.store.destroy(spec.id);
     expect(await readdir(outside)).toEqual(["folder"]);
     expect((await stat(outside)).uid).toBe(process.geteuid?.());
+  });
+
+  itself("with folders in folders, deeper than any path, are removed", async () => {
+    const [first, second] = [await at.made(), await at.made()];
+    for (const { id } of [first, second]) {
+      await run(process.execPath, ["-e", DEEPEN], { cwd: at.store.place(id).data });
+    }
+    await at.store.destroy(first.id);
+    const { directory, gone } = at.store.place(second.id);
+    await rename(directory, gone);
+    await at.another().recover();
+    expect(await readdir(join(at.home, "instances"))).toEqual([]);
   });
 });
 

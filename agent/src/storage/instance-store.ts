@@ -2,7 +2,7 @@
  * Where instances are on disk, whatever runs them: made of a clone of the template, furnished for a
  * start, and destroyed. Drivers build on it.
  */
-import { chmod, chown, lstat, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, chown, lstat, mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { Fault, type InstanceId } from "@aerodb/model";
 import {
   canChangeOwner,
@@ -36,6 +36,7 @@ import {
   spacePlaceOf,
 } from "./layout.ts";
 import { putMark } from "./own-mark.ts";
+import { removeTree } from "./remove-tree.ts";
 import { setAside } from "./set-aside.ts";
 import { closeStrayVolumes, findStrayVolumes } from "./stray-volumes.ts";
 import { UidRange } from "./uid-range.ts";
@@ -372,7 +373,7 @@ function shapeOf(spec: InstanceSpec): InstanceShape {
 async function removeLeftSockets(run: string, ids: readonly InstanceId[]): Promise<void> {
   const used = new Set(ids.map(shortNameOf));
   const left = (await entriesOf(run)).filter((name) => isShortName(name) && !used.has(name));
-  for (const name of left) await rm(`${run}/${name}`, { recursive: true, force: true });
+  for (const name of left) await removeTree(`${run}/${name}`);
 }
 
 /** A directory of ours that others pass through. Refuses one that somebody else put there. */

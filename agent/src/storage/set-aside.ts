@@ -2,13 +2,14 @@
  * Data that nobody answers for is moved here instead of deleted: `<home>/trash`, one directory for
  * each instance that was swept, named for when and what. It stays until an operator deletes it.
  */
-import { chmod, mkdir, readdir, rename, rm } from "node:fs/promises";
+import { chmod, mkdir, readdir, rename } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { type InstanceId, isId } from "@aerodb/model";
 import { flushFolder } from "@aerodb/postgres";
 import { failpoint, now } from "@aerodb/runtime";
 import { unmountUnder } from "./mounts.ts";
 import { carriesMark } from "./own-mark.ts";
+import { removeTree } from "./remove-tree.ts";
 
 const NAME = /^\d{8}T\d{6}Z-(ins_[0-9a-z]{26})$/;
 
@@ -58,7 +59,7 @@ export async function purge(home: string, path: string): Promise<string | undefi
     return `${path} does not carry the mark of this agent: look what it is and remove it by hand.`;
   }
   await unmountUnder(path);
-  await rm(path, { recursive: true, force: true });
+  await removeTree(path);
   return undefined;
 }
 
