@@ -30,6 +30,16 @@ export async function requireOrigin(id: InstanceId, place: SpacePlace): Promise<
   );
 }
 
+/**
+ * The system identifier of data that is served: as noted, whatever its server may have put there
+ * since. Of the data itself where nothing was noted.
+ */
+export async function servedIdentifier(place: SpacePlace): Promise<bigint> {
+  const noted = await readFile(place.origin, "utf8").catch(() => "");
+  const digits = / (\d+)\n$/.exec(noted)?.[1];
+  return digits === undefined ? readSystemIdentifier(place.data) : BigInt(digits);
+}
+
 function lineOf(id: InstanceId, systemIdentifier: bigint): string {
   return `${id} with system identifier ${systemIdentifier}\n`;
 }

@@ -23,15 +23,19 @@ export interface PostmasterTraces {
 const run = promisify(execFile);
 const SANDBOXED = 1;
 
-/** The process whose file says that it serves the data; undefined when none does. */
+/**
+ * The process whose file says that it serves the data; undefined when none does. Where a server put
+ * something else in the place of its file, whoever stands in the directory as a server does.
+ */
 export async function searchPostmaster(
   dataDirectory: string,
   traces?: PostmasterTraces,
 ): Promise<ProcessIdentity | undefined> {
-  const file = await readPostmasterFile(dataDirectory);
+  const file = await readPostmasterFile(dataDirectory).catch(() => "unreadable" as const);
   if (file === undefined) return undefined;
+  if (file === "unreadable") return scan(dataDirectory);
   if (file.pid !== SANDBOXED) return confirmPostmaster(file.pid, file.pid, dataDirectory);
-  if (traces === undefined) return scan(dataDirectory);
+  if (traces === undefined) return scan(dataDirectory, SANDBOXED);
   const noted = await readPidFile(traces.pidFile);
   if (noted !== undefined) {
     const known = await confirmPostmaster(noted, SANDBOXED, dataDirectory);
@@ -40,17 +44,21 @@ export async function searchPostmaster(
   // Whoever launched it died before it was noted, or the file of a dead server was left behind. Of
   // many that died at once the socket tells without a program for each.
   if (await isAbandoned(traces.socketDirectory)) return undefined;
-  return (await isLocked(traces.lockFile)) ? scan(dataDirectory) : undefined;
+  return (await isLocked(traces.lockFile)) ? scan(dataDirectory, SANDBOXED) : undefined;
 }
 
-/** The process of a pid, if it is the postmaster of the data and is called so by itself. */
+/**
+ * The process of a pid, if it is the postmaster of the data and is called so by itself; `innerPid`
+ * is undefined where that is not known.
+ */
 export async function confirmPostmaster(
   pid: number,
-  innerPid: number,
+  innerPid: number | undefined,
   dataDirectory: string,
 ): Promise<ProcessIdentity | undefined> {
   const identity = identifyProcess(pid);
   if (identity === undefined || !(await isPostmasterOf(pid, dataDirectory))) return undefined;
+  if (innerPid === undefined) return identity;
   const inner = await innerPidOf(pid);
   return inner === undefined || inner === innerPid ? identity : undefined;
 }
@@ -69,10 +77,13 @@ async function isLocked(lockFile: string): Promise<boolean> {
   );
 }
 
-async function scan(dataDirectory: string): Promise<ProcessIdentity | undefined> {
+async function scan(
+  dataDirectory: string,
+  innerPid?: number,
+): Promise<ProcessIdentity | undefined> {
   for (const name of await readdir("/proc")) {
     if (!/^\d+$/.test(name)) continue;
-    const found = await confirmPostmaster(Number(name), SANDBOXED, dataDirectory);
+    const found = await confirmPostmaster(Number(name), innerPid, dataDirectory);
     if (found !== undefined) return found;
   }
   return undefined;

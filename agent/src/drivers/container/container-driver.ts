@@ -4,7 +4,6 @@
  */
 import { join } from "node:path";
 import type { InstanceId } from "@aerodb/model";
-import { readSystemIdentifier } from "@aerodb/postgres";
 import { failpoint, type Logger } from "@aerodb/runtime";
 import type Docker from "dockerode";
 import type { InstanceSpec } from "../../instance-spec.ts";
@@ -12,6 +11,7 @@ import { isStill } from "../../limits/group-files.ts";
 import { backendMemoryBytes } from "../../limits/group-limits.ts";
 import { limitMemory } from "../../limits/process-limits.ts";
 import type { EngineShelf } from "../../storage/engine-shelf.ts";
+import { servedIdentifier } from "../../storage/instance-origin.ts";
 import { InstanceStore } from "../../storage/instance-store.ts";
 import { readLog, rotateLog } from "../../storage/server-log.ts";
 import type {
@@ -223,16 +223,16 @@ export class ContainerDriver implements InstanceDriver {
       return undefined;
     }
     await this.#store.confirmDurable(id);
-    const { data, socketDirectory } = this.#store.place(id);
+    const place = this.#store.place(id);
     const [engine, systemIdentifier, storage] = await Promise.all([
       this.#store.engineOf(id),
-      readSystemIdentifier(data),
+      servedIdentifier(place),
       this.#store.walls(id),
     ]);
     return {
       id,
       pid: found.pid,
-      socketDirectory,
+      socketDirectory: place.socketDirectory,
       engine,
       systemIdentifier,
       walls: [...found.walls, ...storage],

@@ -1,10 +1,10 @@
 /** What is true of the process driver besides the contract of drivers, which test/contract runs. */
 import { existsSync, statSync } from "node:fs";
-import { chmod, mkdir, mkdtemp, readdir, rm, stat } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, rm, stat, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { InstanceId } from "@aerodb/model";
-import { connectPlatform } from "@aerodb/postgres";
+import { connectPlatform, identifyProcess } from "@aerodb/postgres";
 import { newSecret, silent } from "@aerodb/runtime";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { sampleSpec } from "../../sample-spec.ts";
@@ -87,6 +87,22 @@ test("an instance that no agent saw reach the disk is made anew", async () => {
   const spec = sampleSpec();
   await driver.make(spec);
   await newDriver().recover();
+  expect(existsSync(place(spec.id).directory)).toBe(false);
+});
+
+test("a server that put links in the place of its files is taken over, and ended", async () => {
+  const spec = sampleSpec();
+  await newDriver().make(spec);
+  const { pid, systemIdentifier } = await newDriver().start(spec, signal);
+  for (const name of ["postmaster.pid", "global/pg_control"]) {
+    await rm(join(place(spec.id).data, name));
+    await symlink("/dev/zero", join(place(spec.id).data, name));
+  }
+  const found = (await newDriver().list()).find(({ id }) => id === spec.id);
+  expect(found?.running).toMatchObject({ pid, systemIdentifier });
+  await newDriver().stop(spec.id, "immediate");
+  await newDriver().destroy(spec.id);
+  expect(identifyProcess(pid)).toBeUndefined();
   expect(existsSync(place(spec.id).directory)).toBe(false);
 });
 

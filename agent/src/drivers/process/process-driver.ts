@@ -2,13 +2,7 @@
 
 import { basename, dirname } from "node:path";
 import type { InstanceId } from "@aerodb/model";
-import {
-  type Enclosure,
-  findPostmaster,
-  type Postmaster,
-  readSystemIdentifier,
-  startPostmaster,
-} from "@aerodb/postgres";
+import { type Enclosure, findPostmaster, type Postmaster, startPostmaster } from "@aerodb/postgres";
 import { failpoint, type Logger } from "@aerodb/runtime";
 import type { InstanceSpec } from "../../instance-spec.ts";
 import { pidFileOf, Walls } from "../../limits/enclosure.ts";
@@ -16,6 +10,7 @@ import type { GivingWay } from "../../limits/giving-way.ts";
 import { isStill } from "../../limits/group-files.ts";
 import type { SandboxKind } from "../../limits/launch-words.ts";
 import type { EngineShelf } from "../../storage/engine-shelf.ts";
+import { servedIdentifier } from "../../storage/instance-origin.ts";
 import { type Furnished, InstanceStore } from "../../storage/instance-store.ts";
 import type { InstancePlace } from "../../storage/layout.ts";
 import { readLog, rotateLog } from "../../storage/server-log.ts";
@@ -202,10 +197,11 @@ export class ProcessDriver implements InstanceDriver {
   async #describe(id: InstanceId, postmaster: Postmaster): Promise<RunningInstance> {
     await this.#store.confirmDurable(id);
     const { pid, exited } = postmaster;
-    const { data, directory, socketDirectory } = this.#store.place(id);
+    const place = this.#store.place(id);
+    const { directory, socketDirectory } = place;
     const [engine, systemIdentifier, around, storage] = await Promise.all([
       this.#store.engineOf(id),
-      readSystemIdentifier(data),
+      servedIdentifier(place),
       this.#walls.wallsOf(id, pid, directory),
       this.#store.walls(id),
     ]);
