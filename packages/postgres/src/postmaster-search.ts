@@ -24,23 +24,24 @@ const run = promisify(execFile);
 const SANDBOXED = 1;
 
 /**
- * The process whose file says that it serves the data; undefined when none does. Where a server put
- * something else in the place of its file, whoever stands in the directory as a server does.
+ * The process that serves the data; undefined when none does. In a sandbox it is the one that was
+ * noted as it was launched, whatever it has in its file by now; else the one whose file says so.
+ * Where a server put something else in the place of its file, whoever stands there as one does.
  */
 export async function searchPostmaster(
   dataDirectory: string,
   traces?: PostmasterTraces,
 ): Promise<ProcessIdentity | undefined> {
+  const noted = traces && (await readPidFile(traces.pidFile));
+  if (noted !== undefined) {
+    const known = await confirmPostmaster(noted, SANDBOXED, dataDirectory);
+    if (known !== undefined) return known;
+  }
   const file = await readPostmasterFile(dataDirectory).catch(() => "unreadable" as const);
   if (file === undefined) return undefined;
   if (file === "unreadable") return scan(dataDirectory);
   if (file.pid !== SANDBOXED) return confirmPostmaster(file.pid, file.pid, dataDirectory);
   if (traces === undefined) return scan(dataDirectory, SANDBOXED);
-  const noted = await readPidFile(traces.pidFile);
-  if (noted !== undefined) {
-    const known = await confirmPostmaster(noted, SANDBOXED, dataDirectory);
-    if (known !== undefined) return known;
-  }
   // Whoever launched it died before it was noted, or the file of a dead server was left behind. Of
   // many that died at once the socket tells without a program for each.
   if (await isAbandoned(traces.socketDirectory)) return undefined;

@@ -1,6 +1,6 @@
 /** What is true of the process driver besides the contract of drivers, which test/contract runs. */
 import { existsSync, statSync } from "node:fs";
-import { chmod, mkdir, mkdtemp, readdir, rm, stat, symlink } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { InstanceId } from "@aerodb/model";
@@ -104,6 +104,20 @@ test("a server that put links in the place of its files is taken over, and ended
   await newDriver().destroy(spec.id);
   expect(identifyProcess(pid)).toBeUndefined();
   expect(existsSync(place(spec.id).directory)).toBe(false);
+});
+
+test("a server that names another process as itself does not outlive its instance", async (ctx) => {
+  const spec = sampleSpec();
+  await newDriver().make(spec);
+  const { pid, walls } = await newDriver().start(spec, signal);
+  const file = join(place(spec.id).data, "postmaster.pid");
+  const sandboxed = walls.some((wall) => wall.startsWith("sandbox:"));
+  // Without a sandbox its file is all that names it.
+  if (sandboxed) await writeFile(file, "99999\n");
+  await newDriver().stop(spec.id, "immediate");
+  await newDriver().destroy(spec.id);
+  if (!sandboxed) return ctx.skip("no sandbox here");
+  expect(identifyProcess(pid)).toBeUndefined();
 });
 
 async function spares(home: string): Promise<string[]> {
