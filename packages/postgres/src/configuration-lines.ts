@@ -198,7 +198,8 @@ function byMajor(shape: InstanceShape): readonly ConfigurationLine[] {
   const lines: ConfigurationLine[] = [];
   if (shape.engineMajor >= 17) {
     lines.push(line("allow_alter_system", "off", "settings come from the platform alone"));
-    const notified = "512 MiB of the disk, not 8 GiB, for what a session listens to and never takes";
+    const notified =
+      "512 MiB of the disk, not 8 GiB, for what a session listens to and never takes";
     lines.push(line("max_notify_queue_pages", 65_536, notified));
   }
   if (shape.engineMajor < 18) return lines;

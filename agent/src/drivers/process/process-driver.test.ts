@@ -4,8 +4,8 @@ import { chmod, mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { InstanceId } from "@aerodb/model";
-import { connectPlatform, identifyProcess } from "@aerodb/postgres";
-import { newSecret, silent } from "@aerodb/runtime";
+import { connectPlatform } from "@aerodb/postgres";
+import { identifyProcess, newSecret, silent } from "@aerodb/runtime";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { sampleSpec } from "../../sample-spec.ts";
 import { EngineShelf } from "../../storage/engine-shelf.ts";
