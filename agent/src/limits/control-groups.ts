@@ -43,4 +43,6 @@ export interface ControlGroups {
    * after so long stays.
    */
   remove(name: string, patienceMs: number): Promise<boolean>;
+  /** Kills who is in a group, and returns whether it is empty then: at the latest after so long. */
+  end(name: string, patienceMs: number): Promise<boolean>;
 }

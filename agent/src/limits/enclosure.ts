@@ -150,9 +150,15 @@ export class Walls {
     ];
   }
 
-  /** Removes what is kept for a server that ended. */
-  async release(id: InstanceId): Promise<void> {
-    await (await this.#find()).groups?.remove(id, EMPTYING_MS);
+  /**
+   * Removes what is kept for a server that ended, and ends what it left behind: one that hid, too.
+   * Returns whether nobody of it is left, as far as groups tell.
+   */
+  async release(id: InstanceId): Promise<boolean> {
+    const { groups } = await this.#find();
+    if (groups === undefined || (await groups.remove(id, EMPTYING_MS))) return true;
+    await groups.end(id, EMPTYING_MS);
+    return groups.remove(id, EMPTYING_MS);
   }
 
   /** Removes the groups of this home that hold nobody, as an earlier agent may have left them. */

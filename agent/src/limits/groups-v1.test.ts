@@ -76,6 +76,15 @@ test.skipIf(without)("a group takes no more processes than it may have", async (
   }
 });
 
+test.skipIf(without)("who is in a group is ended, and starts nobody meanwhile", async () => {
+  await groups?.make(NAME, { ...limits, processes: 2_000, cpuQuotaMillis: 1_000 });
+  const ended = once(inGroup("while :; do sleep 30 & done"), "exit");
+  await expect.poll(() => groups?.usage(NAME).processes, { timeout: 10_000 }).toBeGreaterThan(20);
+  expect(await groups?.end(NAME, 10_000)).toBe(true);
+  await ended;
+  expect(await groups?.remove(NAME, 2_000)).toBe(true);
+});
+
 test.skipIf(without)("a group that was made anew counts from nothing", async () => {
   await groups?.make(NAME, limits);
   const busy = inGroup("while :; do :; done");

@@ -1,8 +1,10 @@
 /** Control groups of the first version: a tree for each controller. */
+
 import { mkdir, rmdir } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { ControlGroups, Controller, GroupUsage } from "./control-groups.ts";
+import { endGroup } from "./end-group.ts";
 import {
   CPU_PERIOD_US,
   canMakeIn,
@@ -123,6 +125,12 @@ class GroupsV1 implements ControlGroups {
     for (const above of this.#above.values())
       await rmdir(join(above, this.#part)).catch(() => undefined);
     return removed.every((gone) => gone);
+  }
+
+  end(name: string, patienceMs: number): Promise<boolean> {
+    const trees = [...this.#above.keys()].map((tree) => this.#directory(tree, name) ?? "");
+    const holds = async (pid: number) => (await this.holding(name, pid)).length > 0;
+    return endGroup({ directories: [...new Set(trees)], holds }, patienceMs);
   }
 
   /** Only by the tree of the processor: its memory is what it was. */

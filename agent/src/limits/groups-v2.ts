@@ -3,11 +3,13 @@
  * processes. So the agent steps aside into a group of its own where it was given one, and else,
  * being root, uses the top of the tree.
  */
+
 import { mkdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { Fault } from "@aerodb/model";
 import type { ControlGroups, Controller, GroupUsage } from "./control-groups.ts";
+import { endGroup } from "./end-group.ts";
 import {
   CPU_PERIOD_US,
   canMakeIn,
@@ -115,6 +117,11 @@ class GroupsV2 implements ControlGroups {
     // The home's goes with the last of its instances.
     await rmdir(join(this.#above, this.#part)).catch(() => undefined);
     return gone;
+  }
+
+  end(name: string, patienceMs: number): Promise<boolean> {
+    const holds = async (pid: number) => (await this.holding(name, pid)).length > 0;
+    return endGroup({ directories: [this.#directory(name)], holds }, patienceMs);
   }
 
   setAside(pid: number): Promise<boolean> {

@@ -7,6 +7,7 @@ import type { InstanceId } from "@aerodb/model";
 import { connectPlatform } from "@aerodb/postgres";
 import { identifyProcess, newSecret, silent } from "@aerodb/runtime";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import type { SandboxKind } from "../../limits/launch-words.ts";
 import { sampleSpec } from "../../sample-spec.ts";
 import { EngineShelf } from "../../storage/engine-shelf.ts";
 import { layoutOf, placeOf } from "../../storage/layout.ts";
@@ -17,8 +18,9 @@ const rootPassword = newSecret();
 let home: string;
 let shelf: EngineShelf;
 
-function newDriver(): ProcessDriver {
-  return new ProcessDriver({ home, shelf, uids: { base: 65_000_000, count: 100 }, logger: silent });
+function newDriver(sandbox?: SandboxKind): ProcessDriver {
+  const uids = { base: 65_000_000, count: 100 };
+  return new ProcessDriver({ home, shelf, uids, logger: silent, sandbox });
 }
 
 function place(id: InstanceId) {
@@ -106,17 +108,21 @@ test("a server that put links in the place of its files is taken over, and ended
   expect(existsSync(place(spec.id).directory)).toBe(false);
 });
 
-test("a server that names another process as itself does not outlive its instance", async (ctx) => {
+test.for([
+  ["with the best sandbox there is", undefined],
+  ["without a sandbox", "none"],
+] as const)("a server that hides does not outlive its instance: %s", async ([_, sandbox], ctx) => {
   const spec = sampleSpec();
-  await newDriver().make(spec);
-  const { pid, walls } = await newDriver().start(spec, signal);
+  const driver = newDriver(sandbox);
+  await driver.make(spec);
+  const { pid, walls } = await driver.start(spec, signal);
   const file = join(place(spec.id).data, "postmaster.pid");
-  const sandboxed = walls.some((wall) => wall.startsWith("sandbox:"));
-  // Without a sandbox its file is all that names it.
-  if (sandboxed) await writeFile(file, "99999\n");
-  await newDriver().stop(spec.id, "immediate");
-  await newDriver().destroy(spec.id);
-  if (!sandboxed) return ctx.skip("no sandbox here");
+  // Without either its file is all that names it.
+  const isHeld = walls.some((wall) => /^(sandbox|cgroup):/.test(wall));
+  if (isHeld) await writeFile(file, "99999\n");
+  await newDriver(sandbox).stop(spec.id, "immediate");
+  await newDriver(sandbox).destroy(spec.id);
+  if (!isHeld) return ctx.skip("neither a sandbox nor control groups here");
   expect(identifyProcess(pid)).toBeUndefined();
 });
 

@@ -1,7 +1,7 @@
 /** Runs every instance as plain processes, each under a user of its own. */
 
 import { basename, dirname } from "node:path";
-import type { InstanceId } from "@aerodb/model";
+import { Fault, type InstanceId } from "@aerodb/model";
 import { type Enclosure, findPostmaster, type Postmaster, startPostmaster } from "@aerodb/postgres";
 import { failpoint, type Logger } from "@aerodb/runtime";
 import type { InstanceSpec } from "../../instance-spec.ts";
@@ -145,13 +145,23 @@ export class ProcessDriver implements InstanceDriver {
   }
 
   async destroy(id: InstanceId): Promise<void> {
+    await this.#endLeftovers(id);
     await this.#store.destroy(id);
-    await this.#walls.release(id);
   }
 
   async setAside(id: InstanceId, to: string): Promise<void> {
+    await this.#endLeftovers(id);
     await this.#store.setAside(id, to);
-    await this.#walls.release(id);
+  }
+
+  /**
+   * The next instance gets its user: of one whose server has ended nobody may be left. Throws
+   * UNAVAILABLE where somebody is.
+   */
+  async #endLeftovers(id: InstanceId): Promise<void> {
+    if ((await findServer(this.#store.place(id))) !== undefined) return;
+    if (await this.#walls.release(id)) return;
+    throw new Fault("UNAVAILABLE", `Processes of ${id} are left that cannot be ended.`);
   }
 
   lastWords(id: InstanceId, withinMs: number): Promise<string> {
