@@ -27,6 +27,15 @@ export function keyOf(settings: SessionSettings): string {
   return JSON.stringify([...settings].sort(([one], [other]) => (one < other ? -1 : 1)));
 }
 
+/** What ends a statement, or a session: also what the pool itself asks, and who comes next. */
+const TIMES = ["idle_session_timeout", "statement_timeout", "transaction_timeout"] as const;
+
+/** Equal for settings that end what takes too long alike; "" where none does. */
+export function timesOf(settings: SessionSettings): string {
+  const times = TIMES.filter((name) => settings.has(name));
+  return keyOf(new Map(times.map((name) => [name, settings.get(name) ?? ""])));
+}
+
 /** What literals of a statement are read under as it is prepared. So they stay. */
 const READ_UNDER = [
   ...["client_encoding", "datestyle", "intervalstyle", "lc_monetary"],

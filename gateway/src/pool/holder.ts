@@ -10,8 +10,8 @@ export interface Holder {
   paused(): void;
   /** One thing that it asked is answered. */
   answered(answered: Answered): void;
-  /** The server is gone, and may have said why: the beginning of an error. */
-  lost(failure: Buffer | undefined): void;
+  /** The server is gone, and may have said why: the beginning of an error, heard here or not. */
+  lost(failure: Buffer | undefined, isTold: boolean): void;
   /** The server has set something for the client. */
   changed(name: string, value: string): void;
   /** It has settings of its start again. */

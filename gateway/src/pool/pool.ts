@@ -35,6 +35,8 @@ export interface PoolSettings {
 /** A client that needs a server. */
 export interface Waiting extends Holder {
   readonly settingsKey: string;
+  /** Of its settings, those that end what takes too long. */
+  readonly times: string;
   granted(server: PooledServer): void;
   denied(report: ServerReport): void;
   /** The server that is opened for it has to be woken. */
@@ -95,7 +97,7 @@ export class Pool {
       queueMicrotask(() => client.denied(report));
       return undefined;
     }
-    const server = this.#waiting.size === 0 ? this.#takeFree(client.settingsKey) : undefined;
+    const server = this.#waiting.size === 0 ? this.#takeFree(client) : undefined;
     if (server !== undefined) {
       server.holder = client;
       return server;
@@ -147,18 +149,24 @@ export class Pool {
     for (const server of this.#servers) if (server.holder === undefined) server.end();
   }
 
-  #takeFree(settingsKey: string): PooledServer | undefined {
+  #takeFree({ settingsKey, times }: Waiting): PooledServer | undefined {
     const free = this.#free;
     for (let at = free.length - 1; at >= Math.max(0, free.length - LOOKED_AT); at -= 1) {
       const server = free[at];
-      if (server === undefined || server.settingsKey !== settingsKey || server.cancels > 0)
+      if (server === undefined || server.settings.key !== settingsKey || server.cancels > 0)
         continue;
       if (server.stream.destroyed) continue;
       free.splice(at, 1);
       return server;
     }
-    const at = free.findLastIndex(({ cancels, stream }) => cancels === 0 && !stream.destroyed);
-    return at < 0 ? undefined : free.splice(at, 1)[0];
+    const usable = free.filter(({ cancels, stream }) => cancels === 0 && !stream.destroyed);
+    const suits = ({ settings }: PooledServer) => settings.times === "" || settings.times === times;
+    const server = usable.findLast(suits) ?? usable.at(-1);
+    if (server !== undefined) free.splice(free.indexOf(server), 1);
+    if (server === undefined || suits(server)) return server;
+    // What would end the work of another is undone first, with nobody there to lose by it.
+    server.adopt(new Map(), "");
+    return undefined;
   }
 
   get parked(): boolean {
@@ -195,7 +203,7 @@ export class Pool {
 
   #serve(): void {
     for (const [client] of this.#waiting) {
-      const server = this.#takeFree(client.settingsKey);
+      const server = this.#takeFree(client);
       if (server === undefined) return;
       this.#waiting.delete(client);
       server.holder = client;
@@ -262,7 +270,7 @@ export class Pool {
     this.#servers.delete(server);
     const at = this.#free.indexOf(server);
     if (at >= 0) this.#free.splice(at, 1);
-    server.holder?.lost(server.failure);
+    server.holder?.lost(server.failure, server.hasTold);
     server.holder = undefined;
     this.#open();
   }

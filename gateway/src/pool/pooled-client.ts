@@ -16,7 +16,7 @@ import {
 } from "../wire/relay.ts";
 import { UnnamedPortal } from "../wire/unnamed-portal.ts";
 import { bytesNeeded, CANCELLED, LOOKS_AT, MAY_CHANGE, reportOf } from "./client-messages.ts";
-import { isReadUnder, keyOf, reportsOf } from "./client-settings.ts";
+import { isReadUnder, keyOf, reportsOf, timesOf } from "./client-settings.ts";
 import { ClientStatements } from "./client-statements.ts";
 import { ANY_EFFECTS } from "./effects.ts";
 import type { Answered } from "./holder.ts";
@@ -32,6 +32,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
   readonly mayChange = MAY_CHANGE;
   readonly ended: Promise<void>;
   settingsKey: string;
+  readonly times: string;
   readonly #ended = Promise.withResolvers<void>();
   readonly #stream: Socket;
   readonly #pool: Pool;
@@ -73,6 +74,7 @@ export class PooledClient implements Relay, Waiting, FrameReader {
     this.#statements = new ClientStatements(about.pool.statements, about.settings);
     this.#settings = new Map(about.settings);
     this.settingsKey = keyOf(about.settings);
+    this.times = timesOf(about.settings);
     stream.on("data", (chunk: Buffer) => {
       this.traffic.received(chunk.length);
       this.#take(chunk);
@@ -185,9 +187,9 @@ export class PooledClient implements Relay, Waiting, FrameReader {
     if (outside) this.traffic.transactionEnded();
   }
 
-  lost(failure: Buffer | undefined): void {
+  lost(_failure: Buffer | undefined, isTold: boolean): void {
     this.#noteEnd();
-    if (failure === undefined && !this.#asksNoMore) this.#tell(INSTANCE_LOST);
+    if (!isTold && !this.#asksNoMore) this.#tell(INSTANCE_LOST);
     this.#server = undefined;
     this.#leave();
   }

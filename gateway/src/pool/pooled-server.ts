@@ -6,7 +6,6 @@ import type { Duplex } from "node:stream";
 import {
   applySettings,
   type BackendKey,
-  changeSessionSettings,
   decodeReport,
   RESET_SESSION,
   ROLLBACK,
@@ -17,7 +16,6 @@ import {
   CLIENT,
   CLOSE_NOTHING,
   encodeCloseStatement,
-  encodeParameterStatus,
   encodeParse,
   encodeQuery,
   HEAD_BYTES,
@@ -33,7 +31,6 @@ import {
   asideFrom,
   isFollowed,
   isReadUnder,
-  keyOf,
   type PutBack,
   readLocally,
 } from "./client-settings.ts";
@@ -49,6 +46,7 @@ import {
   segmentOf,
 } from "./segment.ts";
 import { bytesNeeded, LOOKS_AT, LOOKS_AT_ALL, NOTHING, READY } from "./server-messages.ts";
+import { ServerSettings } from "./server-settings.ts";
 import { ServerStatements } from "./server-statements.ts";
 import { BELIED, CHANGES_SESSION, CHANGES_STATEMENTS, DROPS_STATEMENTS } from "./server-tags.ts";
 import type { Statement } from "./statements.ts";
@@ -60,8 +58,6 @@ export class PooledServer implements FrameReader {
   holder: Holder | undefined;
   /** When nobody used it last, by the monotonic clock. */
   idleSinceMs = 0;
-  /** Of the settings that it has. */
-  settingsKey = "";
   /** The Parse without a name that it knows, whole; undefined: nobody knows what it has. */
   unnamed: Buffer | undefined;
   /** Cancels that are on their way: whoever comes next must not be hit. */
@@ -71,13 +67,14 @@ export class PooledServer implements FrameReader {
   readonly #frames = new Frames(this);
   readonly #segments: Segment[] = [];
   readonly #statements = new ServerStatements();
-  readonly #settings = new Map<string, string>();
-  /** All that it has reported. */
-  readonly #reported = new Map<string, string>();
+  readonly settings = new ServerSettings();
   #open: Segment | undefined;
   #status: number = STATUS.idle;
   #sawReady = false;
   #failure: Buffer | undefined;
+  /** Whether that was said to its holder, and whether it has ended without being asked anything. */
+  #told = false;
+  #ends = false;
   /** Whether something of a client's would stay. */
   #dirty = false;
 
@@ -90,11 +87,6 @@ export class PooledServer implements FrameReader {
     this.stream.on("data", (chunk: Buffer) => this.#take(chunk));
     this.stream.on("error", () => undefined);
     this.stream.resume();
-  }
-
-  /** What a client is told of the settings that it has here. */
-  get greeting(): Buffer {
-    return Buffer.concat([...this.#reported].map((each) => encodeParameterStatus(...each)));
   }
 
   get mayChange(): Uint8Array {
@@ -114,6 +106,11 @@ export class PooledServer implements FrameReader {
   /** The beginning of the error that it said, where that is the last of its answers. */
   get failure(): Buffer | undefined {
     return this.#failure;
+  }
+
+  /** Whether its holder has heard that. */
+  get hasTold(): boolean {
+    return this.#failure !== undefined && this.#told;
   }
 
   /** Whether all that was asked is answered and no transaction is open. */
@@ -155,11 +152,7 @@ export class PooledServer implements FrameReader {
 
   /** Takes over the settings of a client. Whatever is asked next is asked after that. */
   adopt(settings: SessionSettings, key: string): void {
-    if (key === this.settingsKey) return;
-    this.#silently(changeSessionSettings(settings, this.#settings));
-    this.settingsKey = key;
-    this.#settings.clear();
-    for (const [name, value] of settings) this.#settings.set(name, value);
+    if (key !== this.settings.key) this.#silently(this.settings.change(settings, key));
   }
 
   /** Ends what its holder has begun, and becomes nobody's. False when that cannot be. */
@@ -167,13 +160,13 @@ export class PooledServer implements FrameReader {
     this.holder = undefined;
     this.stream.resume();
     if (!this.answered) return false;
+    if (this.#ends) this.stream.destroy();
     if (this.#status !== STATUS.idle) this.#silently(ROLLBACK);
     const forgets = this.#statements.leave();
     if (forgets !== undefined) this.#silently(forgets);
     if (this.#dirty) {
       this.#silently(RESET_SESSION);
-      this.#settings.clear();
-      this.settingsKey = "";
+      this.settings.forget();
     }
     this.#dirty = false;
     if (this.resting) this.#idle(this);
@@ -306,8 +299,13 @@ export class PooledServer implements FrameReader {
         this.#ignoreSync();
         break;
       case SERVER.error:
+        // It is nobody's answer where nothing is asked. That ends at its end.
+        this.#ends ||= this.resting;
+        if (this.#ends) passes = false;
+        this.#told = passes;
         // What the pool asks for itself does not fail on a server that is well.
         if (passes) this.#noteError(start);
+        else if (this.#ends && this.holder !== undefined) break;
         else if (segment?.mayFail !== true) this.stream.destroy();
         this.#failure = Buffer.from(start);
         break;
@@ -380,12 +378,11 @@ export class PooledServer implements FrameReader {
     const name = textAt(start, HEAD_BYTES);
     const value = name && textAt(start, name.end);
     if (name === undefined || value === undefined) return ofClient;
-    this.#reported.set(name.text, value.text);
+    this.settings.report(name.text, value.text);
     if (!ofClient || this.holder === undefined || !isFollowed(name.text)) return ofClient;
     const key = name.text.toLowerCase();
     if (this.#answering?.putsBack?.settings.has(key)) return false;
-    this.#settings.set(key, value.text);
-    this.settingsKey = keyOf(this.#settings);
+    this.settings.set(key, value.text);
     // What was parsed in the same breath may have been read under either.
     if (isReadUnder(name.text)) this.#statements.note({ unsettles: true, hides: false });
     this.holder.changed(key, value.text);

@@ -8,7 +8,7 @@ import { HEAD_BYTES } from "../wire/messages.ts";
 import type { Relay } from "../wire/relay.ts";
 import { type Entry, encodeWelcome, refuse, type Serve } from "../wire/session.ts";
 import type { TenantSession } from "../wire/tenant-sessions.ts";
-import { keyOf } from "./client-settings.ts";
+import { keyOf, timesOf } from "./client-settings.ts";
 import type { Pool, Waiting } from "./pool.ts";
 import { PooledClient } from "./pooled-client.ts";
 import type { PooledServer } from "./pooled-server.ts";
@@ -121,6 +121,7 @@ function refusalIn(failure: Buffer | undefined): ServerReport | undefined {
 /** Takes a server only to hear what it says of settings. */
 class Greeting implements Waiting {
   readonly settingsKey: string;
+  readonly times: string;
   readonly #pool: Pool;
   readonly #settings: SessionSettings;
   readonly #session: TenantSession;
@@ -132,6 +133,7 @@ class Greeting implements Waiting {
     this.#settings = settings;
     this.#session = session;
     this.settingsKey = keyOf(settings);
+    this.times = timesOf(settings);
   }
 
   async asked(signal: AbortSignal): Promise<Buffer | ServerReport> {
@@ -158,7 +160,7 @@ class Greeting implements Waiting {
     const server = this.#server;
     if (server === undefined) return;
     this.#server = undefined;
-    this.#heard.resolve(server.greeting);
+    this.#heard.resolve(server.settings.greeting);
     server.leave();
   }
 
