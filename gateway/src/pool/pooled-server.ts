@@ -12,6 +12,7 @@ import {
   type SessionSettings,
 } from "@aerodb/postgres";
 import { type FrameReader, Frames } from "../wire/frames.ts";
+import { Line } from "../wire/line.ts";
 import {
   CLIENT,
   CLOSE_NOTHING,
@@ -65,7 +66,7 @@ export class PooledServer implements FrameReader {
   /** Called when it has nothing to do for anybody. */
   readonly #idle: (server: PooledServer) => void;
   readonly #frames = new Frames(this);
-  readonly #segments: Segment[] = [];
+  readonly #segments = new Line<Segment>();
   readonly #statements = new ServerStatements();
   readonly settings = new ServerSettings();
   #open: Segment | undefined;
@@ -95,12 +96,12 @@ export class PooledServer implements FrameReader {
 
   /** What is answered now. */
   get #answering(): Segment | undefined {
-    return this.#segments[0] ?? this.#open;
+    return this.#segments.first ?? this.#open;
   }
 
   /** While what the pool itself has asked is answered, everything is looked at, to be dropped. */
   get looksAt(): Uint8Array {
-    return this.#segments[0]?.silent === true ? LOOKS_AT_ALL : LOOKS_AT;
+    return this.#segments.first?.silent === true ? LOOKS_AT_ALL : LOOKS_AT;
   }
 
   /** The beginning of the error that it said, where that is the last of its answers. */
@@ -125,7 +126,7 @@ export class PooledServer implements FrameReader {
 
   /** Whether it has nothing to do until its holder says more. */
   get awaitsHolder(): boolean {
-    return awaitsMore(this.#segments[0], this.#open);
+    return awaitsMore(this.#segments.first, this.#open);
   }
 
   /** Whether it has something to answer, whatever else comes. */
@@ -190,7 +191,7 @@ export class PooledServer implements FrameReader {
 
   /** What was asked last gives its client settings of its start again. */
   putsBack(puts: PutBack): void {
-    const segment = this.#open ?? this.#segments.at(-1);
+    const segment = this.#open ?? this.#segments.last;
     if (segment !== undefined) segment.putsBack = puts;
   }
 
@@ -391,7 +392,7 @@ export class PooledServer implements FrameReader {
 
   /** A server that copies in does not hear a Sync that came before: another will follow. */
   #ignoreSync(): void {
-    if (this.#segments[0]?.kind !== "extended" || this.#open !== undefined) return;
+    if (this.#segments.first?.kind !== "extended" || this.#open !== undefined) return;
     this.#open = this.#segments.shift();
   }
 }

@@ -1,4 +1,5 @@
 /** What a server is asked in one go: a query, or everything up to a Sync. */
+import { Line } from "../wire/line.ts";
 import { CLIENT, SERVER } from "../wire/messages.ts";
 import type { PutBack } from "./client-settings.ts";
 
@@ -10,8 +11,8 @@ export interface Segment {
   mayFail: boolean;
   /** How many messages of it were sent. */
   messages: number;
-  readonly parses: AskedParse[];
-  readonly closes: AskedClose[];
+  readonly parses: Line<AskedParse>;
+  readonly closes: Line<AskedClose>;
   instead?: Instead;
   /** What the client has again once it is done. */
   putsBack?: PutBack;
@@ -49,8 +50,15 @@ interface AskedClose {
 
 export function segmentOf(kind: Segment["kind"], silent = false): Segment {
   return {
-    ...{ kind, silent, mayFail: false, messages: 0, parses: [], closes: [], harmless: 0 },
-    ...{ executes: 0, asksMore: true, copiesIn: 0, failed: false },
+    ...{ kind, silent, mayFail: false, messages: 0, harmless: 0 },
+    ...{
+      parses: new Line<AskedParse>(),
+      closes: new Line<AskedClose>(),
+      executes: 0,
+      asksMore: true,
+      copiesIn: 0,
+      failed: false,
+    },
   };
 }
 

@@ -4,6 +4,7 @@
  */
 import { type FrameReader, onlyTypes } from "./frames.ts";
 import { JustAsked } from "./just-asked.ts";
+import { Line } from "./line.ts";
 import { CLIENT, HEAD_BYTES } from "./messages.ts";
 import { bytesToName, UnnamedPortal } from "./unnamed-portal.ts";
 
@@ -39,7 +40,7 @@ export class Asked implements FrameReader {
   readonly #portal = new UnnamedPortal();
   readonly just = new JustAsked();
   /** Of each ReadyForQuery that is to come, whether a Sync brings it and no query. */
-  readonly #unanswered: boolean[] = [];
+  readonly #unanswered = new Line<boolean>();
   /** Whether something was said that no Sync has followed. */
   #open = false;
   #copiesIn = false;
@@ -125,7 +126,7 @@ export class Asked implements FrameReader {
   /** The server waits for data. While it does, it hears no Sync, nor does it one that was sent. */
   copyIn(): void {
     this.#copiesIn = true;
-    if (this.#unanswered[0] !== true) return;
+    if (this.#unanswered.first !== true) return;
     this.#unanswered.shift();
     this.#open = true;
   }
