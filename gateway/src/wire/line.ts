@@ -25,8 +25,8 @@ export class Line<T> implements Iterable<T> {
 
   /** Takes the first. */
   shift(): T | undefined {
+    if (this.length <= 1) return this.#takeLast();
     const { first } = this;
-    if (this.length === 0) return undefined;
     this.#items[this.#taken] = undefined;
     this.#taken += 1;
     // Half at a time: so each is moved once.
@@ -35,6 +35,15 @@ export class Line<T> implements Iterable<T> {
       this.#taken = 0;
     }
     return first;
+  }
+
+  /** Most wait alone: for one nothing is made anew. */
+  #takeLast(): T | undefined {
+    if (this.length === 0) return undefined;
+    const item = this.#items.pop();
+    if (this.#taken > 0) this.#items = [];
+    this.#taken = 0;
+    return item;
   }
 
   *[Symbol.iterator](): Iterator<T> {
