@@ -1,4 +1,5 @@
 /** Keeps one stream to control open, dialling again whenever it breaks. */
+import { remedyOfTime } from "@aerodb/identity";
 import type { Fingerprint } from "@aerodb/rpc/aerodb/agent/v1/fingerprint_pb.js";
 import { LinkService } from "@aerodb/rpc/aerodb/agent/v1/link_service_pb.js";
 import type { IsolationProof } from "@aerodb/rpc/aerodb/agent/v1/observed_pb.js";
@@ -83,7 +84,9 @@ export class Link {
       before = cause;
       this.#session = undefined;
       if (signal.aborted) return;
-      logger.warn({ reason, failures }, "the link to control is down");
+      const remedy = remedyOfTime(reason);
+      const said = { reason, ...(remedy && { remedy }), failures };
+      logger.warn(said, "the link to control is down");
       await sleep(backoffMs(failures, BACKOFF[cause]), signal).catch(() => undefined);
     }
   }

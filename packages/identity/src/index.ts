@@ -4,6 +4,7 @@ export * from "./ensure-identity.ts";
 export * from "./held-keys.ts";
 export * from "./identity.ts";
 export * from "./join-token.ts";
+export * from "./out-of-time.ts";
 export * from "./renewal.ts";
 export * from "./renewed-client.ts";
 export * from "./signing-request.ts";

@@ -12,6 +12,7 @@ import { createGrpcTransport } from "@connectrpc/connect-node";
 import { newPrivateKey, requireCertificate } from "./certificate-check.ts";
 import { type Identity, type JoinOptions, saveIdentity, writeSecret } from "./identity.ts";
 import { parseJoinToken } from "./join-token.ts";
+import { remedyOfTime } from "./out-of-time.ts";
 import { signingRequest } from "./signing-request.ts";
 import { checkPeer } from "./spiffe-check.ts";
 
@@ -133,6 +134,11 @@ function faultOf(error: unknown, address: string): Fault {
   if (/alert certificate required/i.test(messageOf(error))) {
     const sentence = `${address} is the link port of control: give it the API port (usually 9090).`;
     return new Fault("INVALID_ARGUMENT", sentence, { cause: error });
+  }
+  const remedy = remedyOfTime(messageOf(error));
+  if (remedy !== undefined) {
+    const sentence = `control at ${address} is not believed: ${messageOf(error)}. ${remedy}`;
+    return new Fault("UNAVAILABLE", sentence, { cause: error });
   }
   const fault = error instanceof ConnectError ? faultFromConnectError(error) : error;
   if (fault instanceof Fault) return fault;

@@ -59,14 +59,7 @@ beforeEach(async () => {
       );
     },
   });
-  const own = await authority.issue({ ...askFor(1), peer: { kind: "control", id: "" } });
-  const credentials = serverCredentials({ ...own, caCertificate: authority.certificate });
-  const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync("127.0.0.1:0", credentials, (error, bound) =>
-      error === null ? resolve(bound) : reject(error),
-    );
-  });
-  linkAddress = `127.0.0.1:${port}`;
+  linkAddress = await listen();
 });
 
 afterEach(() => {
@@ -75,6 +68,18 @@ afterEach(() => {
   server.forceShutdown();
   rmSync(home, { recursive: true });
 });
+
+/** Serves with a certificate of control's that is issued now. */
+async function listen(): Promise<string> {
+  const own = await authority.issue({ ...askFor(1), peer: { kind: "control", id: "" } });
+  const credentials = serverCredentials({ ...own, caCertificate: authority.certificate });
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync("127.0.0.1:0", credentials, (error, bound) =>
+      error === null ? resolve(bound) : reject(error),
+    );
+  });
+  return `127.0.0.1:${port}`;
+}
 
 function askFor(validForDays: number) {
   return { peer: { kind: "host", id }, dnsNames: [], ipAddresses: [], validForDays } as const;
@@ -256,6 +261,24 @@ test("what expired while the process was off is said with its remedy", async () 
   expect(said[0]).toContain(`The certificate of host ${id} expired on`);
   expect(said[0]).toContain(`aerodb hosts token create --host ${id}`);
   expect(shown).toEqual([]);
+});
+
+test.each([
+  ["ahead", -3],
+  ["behind", 3],
+])("a clock that is %s is named, and no token asked for", async (_, days) => {
+  vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + days * 86_400_000 });
+  linkAddress = await listen();
+  vi.useRealTimers();
+  vi.useFakeTimers({ toFake: ["Date"], now: Date.now() - 3 * 86_400_000 });
+  const expired = await identityFor(1);
+  vi.useRealTimers();
+  const said: string[] = [];
+  const logger = { ...silent, warn: (_: object, text: string) => said.push(text) } as never;
+  keep(new HeldKeys(expired), undefined, logger);
+  await until(() => said.length > 0);
+  expect(said[0]).toContain("set the clock of this machine");
+  expect(said[0]).not.toContain("aerodb hosts token create");
 });
 
 test("a fall between the answer and the disk leaves the old one, and the next pass goes on", async () => {

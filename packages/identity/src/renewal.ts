@@ -14,6 +14,7 @@ import { type CertificateLife, lifeOf } from "./certificate-life.ts";
 import type { HeldKeys } from "./held-keys.ts";
 import { type Identity, type JoinOptions, saveIdentity } from "./identity.ts";
 import { parseJoinToken } from "./join-token.ts";
+import { remedyOfTime } from "./out-of-time.ts";
 import { signingRequest } from "./signing-request.ts";
 
 export interface RenewalOptions extends JoinOptions {
@@ -131,7 +132,7 @@ class Renewal {
     if (state.isDenied) return new Fault("PERMISSION_DENIED", `${because} ${remedy}`);
     const sentence = state.isExpired
       ? `The certificate of ${kind} ${id} expired on ${expiresAt.toISOString()}, by the clock ` +
-        `here. ${remedy}`
+        `here. ${remedyOfTime(because) ?? remedy}`
       : `The certificate is not renewed yet, and good until ${expiresAt.toISOString()}.`;
     return new Fault("UNAVAILABLE", `${sentence} (${because})`, { cause: error });
   }
