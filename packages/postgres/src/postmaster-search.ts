@@ -101,8 +101,10 @@ async function isPostmasterOf(pid: number, dataDirectory: string): Promise<boole
   // Its children have the same directory, but other titles ("postgres: checkpointer").
   const [program = "", flag, argument = ""] = commandLine.split("\0");
   if (!/(^|\/)postgres$/.test(program) || flag !== "-D") return false;
-  const wanted = await realpath(dataDirectory);
-  // Without the right to look at another user's process, what it says of itself must do.
-  if (stands === "EACCES") return join(argument) === join(dataDirectory);
+  const wanted = await realpath(dataDirectory).catch(() => undefined);
+  // Without the right to look at another user's process, what it says of itself must do; likewise
+  // where no such directory is any more, or something else is in its place.
+  const isHidden = stands === "EACCES" || wanted === undefined;
+  if (isHidden) return join(argument) === join(dataDirectory);
   return stands === wanted;
 }

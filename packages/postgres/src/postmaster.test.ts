@@ -68,6 +68,13 @@ test("a server that runs is adopted, not started again", async () => {
   await postmaster.stop("fast");
 });
 
+test("what is no directory has no server, while others run", async () => {
+  const postmaster = await restarted();
+  const file = join(settings.dataDirectory, "PG_VERSION");
+  expect(await findPostmaster(join(file, "data"))).toBeUndefined();
+  await postmaster.stop("fast");
+});
+
 test("two that start at once have one server", async () => {
   await (await restarted()).stop("fast");
   const [one, two] = await Promise.all([startPostmaster(settings), startPostmaster(settings)]);
