@@ -41,6 +41,11 @@ export function cpuSecondsOf(pid: number): number {
   return (stat.ticks + stat.childTicks) / TICKS;
 }
 
+/** Of what this process started and waited for. */
+export function cpuSecondsOfEnded(): number {
+  return (readProcessStat(process.pid)?.childTicks ?? Number.NaN) / TICKS;
+}
+
 /** Of all threads of a process that live, to the nanosecond: for what takes less than a tick. */
 export function cpuMicrosecondsOf(pid: number): number {
   const tasks = readdirSync(`/proc/${pid}/task`);

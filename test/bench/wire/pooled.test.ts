@@ -1,6 +1,7 @@
 /** Many clients on few server connections, and clients that come for one query. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Figure, rates, report } from "../figures.ts";
+import { cpuSecondsOfEnded } from "../process-cost.ts";
 import { POOL_CONNECTIONS, peersMissing } from "./peers.ts";
 import {
   costedPgbench,
@@ -8,7 +9,6 @@ import {
   inTurns,
   microseconds,
   type PgbenchLoad,
-  pgbench,
   ROUNDS,
   tpsOf,
   turnRatio,
@@ -18,6 +18,7 @@ import { type Target, WireStage } from "./wire-stage.ts";
 const MANY = { clients: 64, words: ["-S", "-M", "simple"] };
 const PREPARED = { clients: 64, words: ["-S", "-M", "prepared"] };
 const COMING_AND_GOING = { clients: 8, words: ["-S", "-C"] };
+const MICROSECONDS = 1_000_000;
 
 describe.skipIf(peersMissing())(`the pooled port, ${POOL_CONNECTIONS} server connections`, () => {
   let stage: WireStage;
@@ -72,14 +73,23 @@ describe.skipIf(peersMissing())(`the pooled port, ${POOL_CONNECTIONS} server con
 
   test("connect, one query, close", async () => {
     const targets = [stage.direct, pooled, transaction];
-    const runs = await inTurns(targets, (target) => pgbench(stage, target, COMING_AND_GOING));
+    const runs = await inTurns(targets, async (target) => {
+      const before = cpuSecondsOfEnded();
+      const run = await costedPgbench(stage, target, COMING_AND_GOING);
+      const client = (cpuSecondsOfEnded() - before) * MICROSECONDS;
+      return { ...run, client: client / run.transactions };
+    });
     const beside = (other: Target) => turnRatio(tpsOf(runs(pooled)), tpsOf(runs(other)));
     report("pgbench -S -C, 8 clients", [
-      ...targets.map((target) => ({
-        what: target.name,
-        measured: rates(tpsOf(runs(target))),
-        reach: "-",
-      })),
+      ...targets.flatMap((target): Figure[] => [
+        { what: target.name, measured: rates(tpsOf(runs(target))), reach: "-" },
+        { what: "processor", measured: microseconds(cpuOf(runs(target))), reach: "-" },
+        {
+          what: "processor of the client",
+          measured: microseconds(runs(target).map(({ client }) => client)),
+          reach: "-",
+        },
+      ]),
       { what: "gateway / PgBouncer", measured: beside(transaction).toFixed(2), reach: ">= 0.8" },
       { what: "gateway / direct", measured: beside(stage.direct).toFixed(2), reach: ">= 5" },
     ]);
