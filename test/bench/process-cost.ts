@@ -1,5 +1,4 @@
 /** What processes and the machine use, read from the kernel. */
-
 import { readdirSync, readFileSync } from "node:fs";
 import { readProcessStat } from "@aerodb/runtime";
 

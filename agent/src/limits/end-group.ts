@@ -24,8 +24,8 @@ export async function endGroup(group: OccupiedGroup, patienceMs: number): Promis
     if (monotonicMs() - start >= patienceMs) return false;
     for (const pid of pids) {
       // Looked for again once it is known which process it is: a pid is used again.
-      const process = identifyProcess(pid);
-      if (process !== undefined && (await holds(pid))) signalProcess(process, "SIGKILL");
+      const identity = identifyProcess(pid);
+      if (identity !== undefined && (await holds(pid))) signalProcess(identity, "SIGKILL");
     }
     await sleep(LOOK_MS);
   }

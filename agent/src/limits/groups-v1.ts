@@ -1,5 +1,4 @@
 /** Control groups of the first version: a tree for each controller. */
-
 import { mkdir, rmdir } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
@@ -95,8 +94,7 @@ class GroupsV1 implements ControlGroups {
    * is what moving by `cgroup.procs` waits for: some 10 ms. A shell has one thread.
    */
   joinFiles(name: string): readonly string[] {
-    const directories = [...this.#above.keys()].map((tree) => this.#directory(tree, name) ?? "");
-    return [...new Set(directories)].map((directory) => join(directory, "tasks"));
+    return this.#directories(name).map((directory) => join(directory, "tasks"));
   }
 
   async holding(name: string, pid: number): Promise<readonly Controller[]> {
@@ -117,9 +115,8 @@ class GroupsV1 implements ControlGroups {
 
   async remove(name: string, patienceMs: number): Promise<boolean> {
     for (const [tree, file] of EACH_LOOK) this.#counters.close(this.#directory(tree, name), file);
-    const trees = [...this.#above.keys()].map((tree) => this.#directory(tree, name) ?? "");
     const removed = await Promise.all(
-      [...new Set(trees)].map((tree) => removeGroup(tree, patienceMs)),
+      this.#directories(name).map((directory) => removeGroup(directory, patienceMs)),
     );
     // The home's goes with the last of its instances.
     for (const above of this.#above.values())
@@ -128,9 +125,8 @@ class GroupsV1 implements ControlGroups {
   }
 
   end(name: string, patienceMs: number): Promise<boolean> {
-    const trees = [...this.#above.keys()].map((tree) => this.#directory(tree, name) ?? "");
     const holds = async (pid: number) => (await this.holding(name, pid)).length > 0;
-    return endGroup({ directories: [...new Set(trees)], holds }, patienceMs);
+    return endGroup({ directories: this.#directories(name), holds }, patienceMs);
   }
 
   /** Only by the tree of the processor: its memory is what it was. */
@@ -166,6 +162,11 @@ class GroupsV1 implements ControlGroups {
     for (let path = this.#part; path !== "."; path = join(path, "..")) {
       await setIfThere(join(above, path), "cpu.shares", shares);
     }
+  }
+
+  /** Each once: a hierarchy may have several controllers. */
+  #directories(name: string): readonly string[] {
+    return [...new Set([...this.#under.values()].map((under) => `${under}/${name}`))];
   }
 
   #directory(tree: Tree, name: string): string | undefined {

@@ -3,7 +3,6 @@
  * processes. So the agent steps aside into a group of its own where it was given one, and else,
  * being root, uses the top of the tree.
  */
-
 import { mkdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { basename, dirname, join } from "node:path";

@@ -250,16 +250,21 @@ test("who is refused says what to do, and a token that was used already is not t
   );
 });
 
-test("what expired while the process was off is said with its remedy", async () => {
-  vi.useFakeTimers({ toFake: ["Date"], now: Date.now() - 3 * 86_400_000 });
-  const expired = await identityFor(1);
-  vi.useRealTimers();
+async function firstWarning(expired: Awaited<ReturnType<typeof identityFor>>): Promise<string> {
   const said: string[] = [];
   const logger = { ...silent, warn: (_: object, text: string) => said.push(text) } as never;
   keep(new HeldKeys(expired), undefined, logger);
   await until(() => said.length > 0);
-  expect(said[0]).toContain(`The certificate of host ${id} expired on`);
-  expect(said[0]).toContain(`aerodb hosts token create --host ${id}`);
+  return said[0] ?? "";
+}
+
+test("what expired while the process was off is said with its remedy", async () => {
+  vi.useFakeTimers({ toFake: ["Date"], now: Date.now() - 3 * 86_400_000 });
+  const expired = await identityFor(1);
+  vi.useRealTimers();
+  const said = await firstWarning(expired);
+  expect(said).toContain(`The certificate of host ${id} expired on`);
+  expect(said).toContain(`aerodb hosts token create --host ${id}`);
   expect(shown).toEqual([]);
 });
 
@@ -273,12 +278,9 @@ test.each([
   vi.useFakeTimers({ toFake: ["Date"], now: Date.now() - 3 * 86_400_000 });
   const expired = await identityFor(1);
   vi.useRealTimers();
-  const said: string[] = [];
-  const logger = { ...silent, warn: (_: object, text: string) => said.push(text) } as never;
-  keep(new HeldKeys(expired), undefined, logger);
-  await until(() => said.length > 0);
-  expect(said[0]).toContain("set the clock of this machine");
-  expect(said[0]).not.toContain("aerodb hosts token create");
+  const said = await firstWarning(expired);
+  expect(said).toContain("set the clock of this machine");
+  expect(said).not.toContain("aerodb hosts token create");
 });
 
 test("a fall between the answer and the disk leaves the old one, and the next pass goes on", async () => {
