@@ -13,6 +13,8 @@ import { create } from "@bufbuild/protobuf";
 import type { InstanceDriver } from "./drivers/driver.ts";
 import { isOwnEntry } from "./home.ts";
 import type { HostState } from "./host-state.ts";
+import { isOwnLeftover, layoutOf, placeOf } from "./storage/layout.ts";
+import { carriesMark } from "./storage/own-mark.ts";
 import { listTrash } from "./storage/set-aside.ts";
 import type { TenantKeeper } from "./tenant-keeper.ts";
 import type { WarmInstances } from "./warm-instances.ts";
@@ -29,22 +31,28 @@ export interface AuditPorts {
 export async function takeAudit(ports: AuditPorts, auditId: bigint): Promise<AuditReport> {
   const { driver, state, home, warm } = ports;
   const [survey, entries] = await Promise.all([driver.survey(), readdir(home)]);
-  const strays = entries.filter((name) => !isOwnEntry(name)).map((name) => join(home, name));
+  const others = entries.filter((name) => !isOwnEntry(name)).map((name) => join(home, name));
+  const strayPaths = [...survey.strayPaths, ...others];
+  const layout = layoutOf(home);
   const { tenants, unreadable } = await auditTenants(ports);
   return create(AuditReportSchema, {
     auditId,
     // Those that wait for a tenant are the agent's own affair: it made them and removes them.
-    instances: survey.instances
-      .filter(({ id }) => !warm.holds(id))
-      .map(({ id, postmasterPid }) => ({
-        instanceId: id,
-        postmasterPid,
-        listed: state.instance(id) !== undefined,
-        unreadable: unreadable.get(id) ?? "",
-      })),
+    instances: await Promise.all(
+      survey.instances
+        .filter(({ id }) => !warm.holds(id))
+        .map(async ({ id, postmasterPid }) => ({
+          instanceId: id,
+          postmasterPid,
+          listed: state.instance(id) !== undefined,
+          unreadable: unreadable.get(id) ?? "",
+          foreign: !(await carriesMark(placeOf(layout, id).directory, home)),
+        })),
+    ),
     tenants,
     strayProcesses: [...survey.strayProcesses],
-    strayPaths: [...survey.strayPaths, ...strays],
+    strayPaths,
+    foreignPaths: strayPaths.filter((path) => !isOwnLeftover(path, layout)),
     trashPaths: [...(await listTrash(home))],
   });
 }

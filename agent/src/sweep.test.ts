@@ -12,6 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import type { InstanceId } from "@aerodb/model";
+import { canChangeOwner } from "@aerodb/postgres";
 import { SweepRequestSchema } from "@aerodb/rpc/aerodb/agent/v1/link_service_pb.js";
 import { newId, silent, within } from "@aerodb/runtime";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
@@ -24,6 +25,7 @@ import { Host } from "./host.ts";
 import { sampleInstance, sampleTenant } from "./sample-desired.ts";
 import { layoutOf, placeOf } from "./storage/layout.ts";
 import { putMark } from "./storage/own-mark.ts";
+import { removeTree } from "./storage/remove-tree.ts";
 import { setAside } from "./storage/set-aside.ts";
 import { markListed, sweep } from "./sweep.ts";
 
@@ -131,11 +133,30 @@ test("what carries no mark, or another home's, is kept", async () => {
   const unmarked = await plant({ marked: false });
   const foreign = await plant({ marked: false });
   writeFileSync(join(foreign.directory, "mark"), `${"0".repeat(32)}\n`);
+  const audit = await takeAudit(ports(), 1n);
+  expect(audit.instances.map((each) => each.foreign)).toEqual([true, true]);
   const swept = await sweptOf({ instanceIds: [unmarked.id, foreign.id, "../../etc"] });
   expect(swept[unmarked.id]).toContain("does not carry the mark");
   expect(swept[foreign.id]).toContain("does not carry the mark");
   expect(swept["../../etc"]).toContain("is no id of an instance");
   expect(existsSync(unmarked.data) && existsSync(foreign.data)).toBe(true);
+});
+
+test.skipIf(!canChangeOwner())("what somebody has mounted in an orphan is left alone", async () => {
+  const orphan = await plant();
+  const at = join(orphan.data, "theirs");
+  mkdirSync(at);
+  execFileSync("mount", ["-t", "tmpfs", "none", at]);
+  try {
+    writeFileSync(join(at, "rows"), "of somebody");
+    const swept = await sweptOf({ instanceIds: [orphan.id] });
+    expect(swept[orphan.id]).toContain(`Something is mounted at ${at}`);
+    await expect(removeTree(orphan.directory)).rejects.toThrow("unmount it first");
+    expect(existsSync(join(at, "rows"))).toBe(true);
+  } finally {
+    execFileSync("umount", [at]);
+  }
+  expect(await sweptOf({ instanceIds: [orphan.id] })).toEqual({ [orphan.id]: "removed" });
 });
 
 test("a link in the place of an instance is not followed", async () => {

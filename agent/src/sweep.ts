@@ -4,7 +4,6 @@
  * the agent keeps such things is touched. Data of an instance is moved into the trash.
  */
 import { lstat, readlink } from "node:fs/promises";
-import { basename, dirname } from "node:path";
 import { Fault, isId, messageOf } from "@aerodb/model";
 import {
   type SweepReport,
@@ -26,7 +25,7 @@ import type { DesiredIntake } from "./desired-intake.ts";
 import type { InstanceDriver, Survey } from "./drivers/driver.ts";
 import { Gate } from "./gate.ts";
 import type { HostState } from "./host-state.ts";
-import { isShortName, type Layout, layoutOf, placeOf, readEntry } from "./storage/layout.ts";
+import { isOwnLeftover, type Layout, layoutOf, placeOf } from "./storage/layout.ts";
 import { mountsUnder } from "./storage/mounts.ts";
 import { carriesMark, putMark } from "./storage/own-mark.ts";
 import { removeTree } from "./storage/remove-tree.ts";
@@ -163,16 +162,6 @@ class Sweep {
     await removeTree(path);
     return undefined;
   }
-}
-
-/**
- * Whether a path is named as only this agent names things, in a directory where only it makes them:
- * an instance half made, half destroyed, or the place of its socket.
- */
-function isOwnLeftover(path: string, layout: Layout): boolean {
-  const name = basename(path);
-  if (dirname(path) === layout.instances) return readEntry(name)?.kind === "leftover";
-  return dirname(path) === layout.run && isShortName(name);
 }
 
 function unmarked(subject: string): string {

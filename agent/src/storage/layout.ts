@@ -18,7 +18,7 @@
  */
 import { createHash } from "node:crypto";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { type InstanceId, isId } from "@aerodb/model";
 import { SOCKET_FILE } from "@aerodb/postgres";
 
@@ -119,4 +119,14 @@ export function readEntry(
     if (name.startsWith(prefix) && isId("ins", rest)) return { kind: "leftover", id: rest };
   }
   return isId("ins", name) ? { kind: "instance", id: name } : undefined;
+}
+
+/**
+ * Whether a path is named as only this agent names things, in a directory where only it makes them:
+ * an instance half made, half destroyed, or the place of its socket.
+ */
+export function isOwnLeftover(path: string, layout: Layout): boolean {
+  const name = basename(path);
+  if (dirname(path) === layout.instances) return readEntry(name)?.kind === "leftover";
+  return dirname(path) === layout.run && isShortName(name);
 }

@@ -2,14 +2,14 @@
  * Data that nobody answers for is moved here instead of deleted: `<home>/trash`, one directory for
  * each instance that was swept, named for when and what. It stays until an operator deletes it.
  */
-import { chmod, mkdir, readdir, rename } from "node:fs/promises";
+import { chmod, mkdir, readdir, realpath, rename } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { type InstanceId, isId } from "@aerodb/model";
 import { flushFolder } from "@aerodb/postgres";
 import { failpoint, now } from "@aerodb/runtime";
-import { unmountUnder } from "./mounts.ts";
+import { isUnder, mountsUnder, readLoopDevices, unmountUnder } from "./mounts.ts";
 import { carriesMark } from "./own-mark.ts";
-import { removeTree } from "./remove-tree.ts";
+import { mountedAt, removeTree } from "./remove-tree.ts";
 
 const NAME = /^\d{8}T\d{6}Z-(ins_[0-9a-z]{26})$/;
 
@@ -26,19 +26,31 @@ export function trashPath(home: string, id: InstanceId): string {
 }
 
 /**
- * Moves a directory into the trash. Its server must not run. What is mounted in it is closed first:
- * the files it is made of are moved along.
+ * Moves a directory into the trash. Its server must not run. Its volume is unmounted first: the
+ * files that it is made of are moved along. Throws UNAVAILABLE where anything else is mounted in it.
  */
 export async function setAside(directory: string, to: string): Promise<void> {
   const trash = dirname(to);
   await mkdir(trash, { recursive: true, mode: 0o700 });
   // Users of instances that come later may have the number of this one's.
   await chmod(trash, 0o700);
-  await unmountUnder(directory);
+  await unmountVolumes(directory);
   await failpoint("agent.trash.unmounted");
   await rename(directory, to);
   await flushFolder(trash);
   await failpoint("agent.trash.moved");
+}
+
+/** Unmounts what is made of files in the directory itself. */
+async function unmountVolumes(directory: string): Promise<void> {
+  const real = await realpath(directory);
+  const [mounts, devices] = await Promise.all([mountsUnder(real), readLoopDevices()]);
+  const own = new Set(
+    devices.filter(({ image }) => isUnder(image, real)).map(({ device }) => device),
+  );
+  const other = mounts.find(({ source }) => !own.has(source));
+  if (other !== undefined) throw mountedAt(other.at);
+  await unmountUnder(real);
 }
 
 /** What is in the trash of a home, oldest first. */
@@ -58,7 +70,6 @@ export async function purge(home: string, path: string): Promise<string | undefi
   if (!(await carriesMark(path, home))) {
     return `${path} does not carry the mark of this agent: look what it is and remove it by hand.`;
   }
-  await unmountUnder(path);
   await removeTree(path);
   return undefined;
 }

@@ -32,10 +32,10 @@ const WANTED: readonly Column<Finding>[] = [
 ];
 
 const DONE: Readonly<Record<string, string>> = {
-  ORPHAN_DIRECTORY: "stopped; data moved to the host's trash, if it is the agent's",
+  ORPHAN_DIRECTORY: "stopped; data moved to the host's trash",
   FORGOTTEN_INSTANCE: "stopped; data moved to the host's trash; perhaps a tenant's",
   ORPHAN_PROCESS: "ended",
-  ORPHAN_PATH: "deleted, if it is the agent's",
+  ORPHAN_PATH: "deleted",
   TRASH: "deleted for good",
 };
 

@@ -12,6 +12,8 @@ export interface HostAudit {
     readonly listed: boolean;
     /** Why its tenants could not be read though it runs; empty when they could. */
     readonly unreadable: string;
+    /** Whether it lacks the mark of the host's agent. */
+    readonly foreign: boolean;
   }[];
   readonly tenants: readonly {
     readonly id: string;
@@ -21,6 +23,8 @@ export interface HostAudit {
   }[];
   readonly strayProcesses: readonly { readonly pid: number; readonly directory: string }[];
   readonly strayPaths: readonly string[];
+  /** Of those, what the host's agent has not made. */
+  readonly foreignPaths: readonly string[];
   readonly trashPaths: readonly string[];
 }
 
@@ -61,16 +65,29 @@ export function compareHost(audit: HostAudit, around: HoldingsAround): Compariso
       subject: String(pid),
       detail: `Process ${pid} runs in ${directory}, which is no instance's: end it.`,
     })),
-    ...audit.strayPaths.map((path) => ({
-      kind: "ORPHAN_PATH",
-      subject: path,
-      detail: `${path} belongs to nothing: look what it is and remove it.`,
-    })),
+    ...strayPaths(audit),
   ].map(({ kind, subject, detail }) => finding(kind, subject, detail));
   return { findings, instances: audit.instances.length, tenants: audit.tenants.length };
 }
 
 type Found = Omit<Finding, "hostId">;
+
+function strayPaths({ strayPaths: paths, foreignPaths }: HostAudit): Found[] {
+  const foreign = new Set(foreignPaths);
+  return paths.map((path) =>
+    foreign.has(path)
+      ? {
+          kind: "FOREIGN_PATH",
+          subject: path,
+          detail: `${path} is not the agent's: look what it is and remove it by hand.`,
+        }
+      : {
+          kind: "ORPHAN_PATH",
+          subject: path,
+          detail: `${path} belongs to nothing: sweep it.`,
+        },
+  );
+}
 
 /** Of what nobody could look into, nothing is said to be missing. */
 function unreadableInstance({ id, unreadable }: HostAudit["instances"][number]): Found {
@@ -91,7 +108,10 @@ function orphans(audit: HostAudit, { before, after }: HoldingsAround): Found[] {
   );
   const directories = audit.instances
     .filter(({ id }) => !known.has(id))
-    .map(({ id, listed }) => (listed ? forgottenInstance(id) : orphanDirectory(id)));
+    .map(({ id, listed, foreign }) => {
+      if (listed) return forgottenInstance(id);
+      return foreign ? foreignDirectory(id) : orphanDirectory(id);
+    });
   const roles = audit.tenants
     .filter(({ id, instanceId }) => !known.has(`${id} in ${instanceId}`))
     .map(({ id, instanceId }) => ({
@@ -108,6 +128,13 @@ function orphanDirectory(id: string): Found {
     subject: id,
     detail: `The host holds the instance ${id}, which the catalogue does not place there.`,
   };
+}
+
+function foreignDirectory(id: string): Found {
+  const detail =
+    `The host holds a directory ${id} that its agent has not made: ` +
+    "look what it is and remove it by hand.";
+  return { kind: "FOREIGN_DIRECTORY", subject: id, detail };
 }
 
 function forgottenInstance(id: string): Found {

@@ -34,12 +34,14 @@ function honestAudit(): HostAudit {
       postmasterPid: 7,
       listed: true,
       unreadable: "",
+      foreign: false,
     })),
     tenants: [...agent.tenants.values()].map(({ id, instanceId }) => {
       return { id, instanceId, role: true, schema: true };
     }),
     strayProcesses: [],
     strayPaths: [],
+    foreignPaths: [],
     trashPaths: [],
   };
 }
@@ -71,21 +73,26 @@ test("a host that holds just what it should gives no finding", async () => {
 test("what a host holds and should not is an orphan of its kind", async () => {
   const honest = honestAudit();
   const home = honest.instances[0]?.id ?? "";
+  const orphan = { postmasterPid: 0, listed: false, unreadable: "", foreign: false };
   const found = await findingsOf({
     ...honest,
     instances: [
       ...honest.instances,
-      { id: "ins_x", postmasterPid: 0, listed: false, unreadable: "" },
+      { ...orphan, id: "ins_x" },
+      { ...orphan, id: "ins_y", foreign: true },
     ],
     tenants: [...honest.tenants, { id: "ten_x", instanceId: home, role: false, schema: true }],
     strayProcesses: [{ pid: 42, directory: "/gone" }],
-    strayPaths: ["/home/x"],
+    strayPaths: ["/home/x", "/home/y"],
+    foreignPaths: ["/home/y"],
   });
   expect(found).toEqual([
     ["ORPHAN_PROCESS", "42"],
     ["ORPHAN_DIRECTORY", "ins_x"],
     ["ORPHAN_ROLE", "ten_x"],
     ["ORPHAN_PATH", "/home/x"],
+    ["FOREIGN_DIRECTORY", "ins_y"],
+    ["FOREIGN_PATH", "/home/y"],
   ]);
 });
 
@@ -153,7 +160,7 @@ test("what changes during the audit is no finding, and a silent host is one", as
 
 test("what the host was told to hold and the catalogue forgot is told apart; trash is none", async () => {
   const honest = honestAudit();
-  const forgotten = { id: "ins_x", postmasterPid: 0, listed: true, unreadable: "" };
+  const forgotten = { id: "ins_x", postmasterPid: 0, listed: true, unreadable: "", foreign: false };
   const audit = { ...honest, instances: [...honest.instances, forgotten], trashPaths: ["/t/1"] };
   const questions = answering(async () => audit);
   const { signal } = new AbortController();

@@ -1,3 +1,4 @@
+import { sql } from "@aerodb/db";
 import type { CatalogueServer } from "@aerodb/testkit";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { listEvents } from "./events.ts";
@@ -47,5 +48,16 @@ test.for(["subject", "kind", "actor"])("a %s that no event can have is refused",
   expect([nul.code, nul.message]).toEqual([
     "INVALID_ARGUMENT",
     `The ${name} must not contain control characters.`,
+  ]);
+});
+
+test("a number that JavaScript would round keeps its digits", async () => {
+  const change = { before: `{"most": 1152921504606846975, "few": 7}`, after: `{"share": 0.25}` };
+  await platform.control.database.query(sql`
+    insert into events (actor, kind, subject, before, after)
+    values ('system', 'test.count', 'x', ${change.before}::jsonb, ${change.after}::jsonb)`);
+  const { events } = await listEvents(platform.control, { kind: "test.count" });
+  expect(events).toMatchObject([
+    { before: { most: "1152921504606846975", few: 7 }, after: { share: 0.25 } },
   ]);
 });

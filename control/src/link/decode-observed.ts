@@ -87,11 +87,12 @@ export function decodeHello(hello: Hello): HostHello {
 export function decodeAudit(hostId: HostId, report: AuditReport): HostAudit {
   return {
     hostId,
-    instances: report.instances.map(({ instanceId: id, postmasterPid, listed, unreadable }) => ({
-      id,
-      postmasterPid,
-      listed,
-      unreadable,
+    instances: report.instances.map((each) => ({
+      id: each.instanceId,
+      postmasterPid: each.postmasterPid,
+      listed: each.listed,
+      unreadable: each.unreadable,
+      foreign: each.foreign,
     })),
     tenants: report.tenants.map(({ tenantId: id, instanceId, role, schema }) => ({
       id,
@@ -101,6 +102,7 @@ export function decodeAudit(hostId: HostId, report: AuditReport): HostAudit {
     })),
     strayProcesses: report.strayProcesses.map(({ pid, directory }) => ({ pid, directory })),
     strayPaths: report.strayPaths,
+    foreignPaths: report.foreignPaths,
     trashPaths: report.trashPaths,
   };
 }

@@ -17,7 +17,7 @@ export interface Event {
  * A page of events, newest first: those with ids below `below`; null is the first page. An empty
  * filter lets all through; a kind that ends with a dot stands for all that begin with it.
  */
-export function listEvents(
+export async function listEvents(
   db: Db,
   query: {
     readonly subject: string;
@@ -31,8 +31,8 @@ export function listEvents(
   },
 ): Promise<Event[]> {
   const { subject, kind, actor, since, until, below, limit } = query;
-  return db.query<Event>(sql`
-    select id, at, actor, kind, subject, before, after, request_id as "requestId"
+  const rows = await db.query<Row>(sql`
+    select id, at, actor, kind, subject, before::text, after::text, request_id as "requestId"
       from events
      where (${subject} = '' or subject = ${subject})
        and (${kind} = '' or kind = ${kind}
@@ -42,4 +42,20 @@ export function listEvents(
        and (${until}::timestamptz is null or at < ${until})
        and (${below}::bigint is null or id < ${below})
      order by id desc limit ${limit}`);
+  return rows.map((row) => ({ ...row, before: exact(row.before), after: exact(row.after) }));
+}
+
+type Row = Omit<Event, "before" | "after"> & {
+  readonly before: string | null;
+  readonly after: string | null;
+};
+
+/** Whole numbers that JavaScript would round are given as text. */
+function exact(json: string | null): Event["before"] {
+  if (json === null) return null;
+  const keepDigits = (_key: string, value: unknown, token?: { readonly source?: string }) => {
+    const isRounded = Number.isInteger(value) && !Number.isSafeInteger(value);
+    return isRounded ? (token?.source ?? value) : value;
+  };
+  return JSON.parse(json, keepDigits) as Event["before"];
 }

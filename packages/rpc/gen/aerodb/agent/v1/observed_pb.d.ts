@@ -536,6 +536,13 @@ export declare type AuditReport = Message<"aerodb.agent.v1.AuditReport"> & {
    * @generated from field: repeated string trash_paths = 6;
    */
   trashPaths: string[];
+
+  /**
+   * Of `stray_paths`, those that are not the agent's own: no sweep touches them.
+   *
+   * @generated from field: repeated string foreign_paths = 7;
+   */
+  foreignPaths: string[];
 };
 
 /**
@@ -577,6 +584,13 @@ export declare type AuditedInstance = Message<"aerodb.agent.v1.AuditedInstance">
    * @generated from field: string unreadable = 4;
    */
   unreadable: string;
+
+  /**
+   * Whether it lacks the mark of the agent: no sweep touches it.
+   *
+   * @generated from field: bool foreign = 5;
+   */
+  foreign: boolean;
 };
 
 /**

@@ -53,14 +53,14 @@ export declare type Event = Message<"aerodb.control.v1.Event"> & {
   subject: string;
 
   /**
-   * What was, as far as it changed.
+   * What was, as far as it changed. Whole numbers above 2^53 are given as text.
    *
    * @generated from field: google.protobuf.Struct before = 6;
    */
   before?: JsonObject | undefined;
 
   /**
-   * What is since then.
+   * What is since then, likewise.
    *
    * @generated from field: google.protobuf.Struct after = 7;
    */
