@@ -9,6 +9,7 @@ import { makeHome, openDatabase } from "@aerodb/runtime";
 const OWN_ENTRIES: ReadonlySet<string> = new Set([
   "containers",
   "engines",
+  "findings",
   "identity",
   "instances",
   "ledger.db",

@@ -4,6 +4,8 @@ import { FingerprintSchema } from "@aerodb/rpc/aerodb/agent/v1/fingerprint_pb.js
 import { every } from "@aerodb/runtime";
 import { clone, create, equals } from "@bufbuild/protobuf";
 import { readSpace } from "./file-systems.ts";
+import { LastFindings } from "./last-findings.ts";
+import { readBootId } from "./machine.ts";
 import type { Prober } from "./prober.ts";
 import {
   describeFileSystems,
@@ -20,6 +22,7 @@ const SPACE_MS = 30_000;
 
 export class FingerprintWatch {
   readonly #prober: Prober;
+  readonly #findings: LastFindings;
   readonly #options: FingerprintOptions;
   readonly #listeners: (() => void)[] = [];
   #taken: Taken;
@@ -27,18 +30,24 @@ export class FingerprintWatch {
   /** Adds what was late; all of it is taken anew after that, so that the newer one stays. */
   #completing: Promise<void> = Promise.resolve();
 
-  private constructor(options: FingerprintOptions, prober: Prober, taken: Taken) {
+  private constructor(
+    options: FingerprintOptions,
+    from: { readonly prober: Prober; readonly findings: LastFindings; readonly taken: Taken },
+  ) {
     this.#options = options;
-    this.#prober = prober;
-    this.#taken = taken;
+    this.#prober = from.prober;
+    this.#findings = from.findings;
+    this.#taken = from.taken;
   }
 
   /** Takes it for the first time. */
   static async open(options: FingerprintOptions): Promise<FingerprintWatch> {
-    const prober = openProber(options);
+    const findings = new LastFindings(options.home, await readBootId());
+    const prober = openProber(options, await findings.read());
     const taken = await takeFingerprint(prober, options);
-    const watch = new FingerprintWatch(options, prober, taken);
+    const watch = new FingerprintWatch(options, { prober, findings, taken });
     watch.#takeWhenKnown();
+    await findings.write(prober.known);
     return watch;
   }
 
@@ -70,6 +79,7 @@ export class FingerprintWatch {
   async #take(how: { readonly reuse?: boolean }): Promise<void> {
     this.#accept(await takeFingerprint(this.#prober, this.#options, how));
     this.#takeWhenKnown();
+    await this.#findings.write(this.#prober.known);
   }
 
   /** A machine that is busy as the agent starts is known a little later, part by part. */

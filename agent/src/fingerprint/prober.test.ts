@@ -57,3 +57,23 @@ test("what fails after it worked is not known any more", async () => {
   await prober.probe("it", () => Promise.reject(new Error("gone")));
   expect(await prober.probe("it", () => new Promise<number>(() => undefined))).toBeUndefined();
 });
+
+test("what an earlier agent found holds while a probe is late, and no longer", async () => {
+  const recalled = new Map<string, unknown>([
+    ["late", 1],
+    ["fails", 2],
+    ["it", 3],
+  ]);
+  const prober = new Prober({ logger: silent, deadlineMs: 20, recalled });
+  const gate = Promise.withResolvers<number>();
+  const late = () => gate.promise;
+  expect(await prober.probe("late", late)).toBe(1);
+  expect(await prober.probe("fails", () => Promise.reject(new Error("gone")))).toBeUndefined();
+  expect(await prober.probe("it", async () => 4, { reuse: true })).toBe(4);
+  const known = prober.untilMoreIsKnown();
+  expect(known).toBeDefined();
+  gate.resolve(7);
+  await known;
+  expect(await prober.probe("late", late, { reuse: true })).toBe(7);
+  expect(prober.untilMoreIsKnown()).toBeUndefined();
+});

@@ -9,12 +9,16 @@ export interface ProberOptions {
   readonly logger: Logger;
   /** How long each may take. */
   readonly deadlineMs: number;
+  /** What an earlier agent found out here: it holds for a probe that is late, as its own would. */
+  readonly recalled?: ReadonlyMap<string, unknown>;
 }
 
 export class Prober {
   readonly #options: ProberOptions;
   /** What was found out last, by the name of the probe. */
-  readonly #known = new Map<string, unknown>();
+  readonly #known: Map<string, unknown>;
+  /** Names of what only an earlier agent found out so far. */
+  readonly #recalled: Set<string>;
   readonly #running = new Map<string, Promise<unknown>>();
   /** Probes that nobody waits for any more, and those of them that have ended since. */
   readonly #late = new Set<string>();
@@ -23,6 +27,13 @@ export class Prober {
 
   constructor(options: ProberOptions) {
     this.#options = options;
+    this.#known = new Map(options.recalled);
+    this.#recalled = new Set(this.#known.keys());
+  }
+
+  /** What is known, by the name of the probe. */
+  get known(): ReadonlyMap<string, unknown> {
+    return this.#known;
   }
 
   /**
@@ -35,7 +46,7 @@ export class Prober {
     find: () => Promise<Value>,
     options: { readonly reuse?: boolean } = {},
   ): Promise<Value | undefined> {
-    const isEnough = options.reuse === true && this.#known.has(name) && !this.#running.has(name);
+    const isEnough = options.reuse === true && this.#isFound(name) && !this.#running.has(name);
     if (this.#unclaimed.delete(name) || isEnough) return this.#known.get(name) as Value | undefined;
     const found = (this.#running.get(name) ?? this.#begin(name, find)) as Promise<Value>;
     try {
@@ -55,14 +66,19 @@ export class Prober {
   }
 
   /**
-   * Resolves once one of the probes has ended that are late and of which nothing is known;
-   * undefined when there is none. What hangs keeps nobody from what the others found.
+   * Resolves once one of the probes has ended that are late and of which nothing is known
+   * but by an earlier agent; undefined when there is none. What hangs keeps nobody from what the
+   * others found.
    */
   untilMoreIsKnown(): Promise<unknown> | undefined {
-    const unknown = [...this.#late].filter((name) => !this.#known.has(name));
+    const unknown = [...this.#late].filter((name) => !this.#isFound(name));
     if (unknown.length === 0) return undefined;
     const running = unknown.flatMap((name) => this.#running.get(name) ?? []);
     return Promise.race(running.map((each) => each.catch(() => undefined)));
+  }
+
+  #isFound(name: string): boolean {
+    return this.#known.has(name) && !this.#recalled.has(name);
   }
 
   async #begin<Value>(name: string, find: () => Promise<Value>): Promise<Value> {
@@ -77,6 +93,7 @@ export class Prober {
       this.#known.delete(name);
       throw error;
     } finally {
+      this.#recalled.delete(name);
       this.#running.delete(name);
       this.#late.delete(name);
     }

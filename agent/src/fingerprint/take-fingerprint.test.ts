@@ -7,7 +7,7 @@ import { canChangeOwner } from "@aerodb/postgres";
 import { FingerprintSchema } from "@aerodb/rpc/aerodb/agent/v1/fingerprint_pb.js";
 import { silent } from "@aerodb/runtime";
 import { toJson } from "@bufbuild/protobuf";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { askDocker } from "./docker-engine.ts";
 import { coarse, readFileSystems } from "./file-systems.ts";
 import { FingerprintWatch } from "./fingerprint-watch.ts";
@@ -180,4 +180,15 @@ test("the distribution is read as it names itself", () => {
   );
   expect(distributionIn("PRETTY_NAME=Alpine")).toBe("Alpine");
   expect(distributionIn("")).toBe("");
+});
+
+test("one that starts on a busy machine says what the agent before it found", async () => {
+  const before = (await FingerprintWatch.open(options)).current;
+  expect(before.volumeMeans).toContain("copy");
+  const watch = await FingerprintWatch.open({ ...options, deadlineMs: 0 });
+  expect(watch.current.capabilities).toEqual(before.capabilities);
+  expect(watch.current.volumeMeans).toEqual(before.volumeMeans);
+  expect(watch.current.engines).toEqual(before.engines);
+  // What is late goes on in the home, which is removed next.
+  await vi.waitFor(async () => expect(await readdir(home)).toEqual(["findings"]), 20_000);
 });

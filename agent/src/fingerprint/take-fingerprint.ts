@@ -21,6 +21,7 @@ import { detectVolumeMeans } from "../storage/volume-means.ts";
 import { capabilitiesOf } from "./capabilities.ts";
 import { askDocker, type FoundDocker } from "./docker-engine.ts";
 import { type HeldFileSystem, readFileSystems } from "./file-systems.ts";
+import type { Findings } from "./last-findings.ts";
 import {
   architectureName,
   coreCount,
@@ -53,8 +54,9 @@ export interface Taken {
 /** All probes run at once, so that the whole takes no longer than this and a little. */
 const PROBE_MS = 1_800;
 
-export function openProber({ logger, deadlineMs = PROBE_MS }: FingerprintOptions): Prober {
-  return new Prober({ logger, deadlineMs });
+export function openProber(options: FingerprintOptions, recalled: Findings = new Map()): Prober {
+  const { logger, deadlineMs = PROBE_MS } = options;
+  return new Prober({ logger, deadlineMs, recalled });
 }
 
 /**
