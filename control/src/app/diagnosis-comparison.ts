@@ -63,7 +63,7 @@ export function compareHost(audit: HostAudit, around: HoldingsAround): Compariso
     ...audit.strayProcesses.map(({ pid, directory }) => ({
       kind: "ORPHAN_PROCESS",
       subject: String(pid),
-      detail: `Process ${pid} runs in ${directory}, which is no instance's: end it.`,
+      detail: `Process ${pid} works in ${directory} and is of no server: look whose it is, end it.`,
     })),
     ...strayPaths(audit),
   ].map(({ kind, subject, detail }) => finding(kind, subject, detail));

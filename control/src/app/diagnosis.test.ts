@@ -96,6 +96,16 @@ test("what a host holds and should not is an orphan of its kind", async () => {
   ]);
 });
 
+test("a process that works where an instance is, and is of no server, is called that", async () => {
+  const strayProcesses = [{ pid: 42, directory: "/instances/ins_x/data" }];
+  const questions = answering(async () => ({ ...honestAudit(), strayProcesses }));
+  const { signal } = new AbortController();
+  const { findings } = await diagnose(platform.control, questions, signal);
+  expect(findings.map(({ detail }) => detail)).toEqual([
+    "Process 42 works in /instances/ins_x/data and is of no server: look whose it is, end it.",
+  ]);
+});
+
 test("what a host should hold and does not is missing", async () => {
   const honest = honestAudit();
   const [first, second] = honest.instances;
