@@ -4,6 +4,7 @@ import { type Route, RouteState } from "@aerodb/rpc/aerodb/edge/v1/route_service
 import { every } from "@aerodb/runtime";
 import type { RouteTable } from "../routes.ts";
 import { SHUTTING_DOWN } from "../wire/listener.ts";
+import { farewellOf, refusalOf } from "../wire/refusals.ts";
 import { Pool, type PoolSettings } from "./pool.ts";
 
 const TRIM_MS = 5_000;
@@ -54,7 +55,9 @@ export class Pools {
     const pools = this.#byTenant.get(route.tenantId);
     if (pools === undefined) return;
     const kept = pools.filter((pool) => leadsTo(route, pool));
-    for (const pool of pools) if (!kept.includes(pool)) pool.close(CHANGED);
+    const refusal = refusalOf(route);
+    const because = refusal === undefined ? CHANGED : farewellOf(refusal);
+    for (const pool of pools) if (!kept.includes(pool)) pool.close(because);
     this.#keep(route.tenantId, kept);
   }
 

@@ -58,9 +58,17 @@ export function refusalOf(route: Route): ServerReport | undefined {
   return REFUSALS.get(state)?.(route) ?? fatal(CANNOT_CONNECT_NOW, "the tenant is not served now");
 }
 
+/**
+ * States in which those who are inside are to leave as well. Of a tenant that is being deleted they
+ * would else be left to its server, and who is held for a restart waits for one that never comes.
+ */
+const ENDS_SESSIONS: ReadonlySet<RouteState> = new Set([
+  ...[RouteState.SUSPENDED, RouteState.QUARANTINED, RouteState.DELETING],
+]);
+
 /** Whether those who are inside are to leave as well. */
 export function endsSessions({ state }: Route): boolean {
-  return state === RouteState.SUSPENDED || state === RouteState.QUARANTINED;
+  return ENDS_SESSIONS.has(state);
 }
 
 /** What is said to those who are inside. */

@@ -33,7 +33,11 @@ afterAll(() => platform.remove());
 /** Control says what is to be done with connections of acme; resolves once that is followed. */
 async function say(
   state: RouteState,
-  options: { readonly remote?: boolean; readonly brokenRules?: string[] } = {},
+  options: {
+    readonly remote?: boolean;
+    readonly parked?: boolean;
+    readonly brokenRules?: string[];
+  } = {},
 ): Promise<void> {
   generation += 1n;
   const { brokenRules = [], ...over } = options;
@@ -45,9 +49,8 @@ async function say(
   await platform.followed(generation);
 }
 
-function newClient(tenant = acme): pg.Client {
+function newClient(tenant = acme, port = gateway.pgPort): pg.Client {
   const { tenantId: user, name: database, password } = tenant;
-  const port = gateway.pgPort;
   const client = new pg.Client({ host: "127.0.0.1", port, user, database, password });
   client.on("error", () => undefined);
   return client;
@@ -177,6 +180,28 @@ test("of a storm of clients that reconnect none is inside once the route is foll
   expect(ends.filter(({ status }) => status === "fulfilled")).toEqual([]);
   storming = false;
   await Promise.all(stormers);
+});
+
+test.each([
+  ["suspended", RouteState.SUSPENDED, "28000", SENTENCE],
+  ["deleted", RouteState.DELETING, "3D000", "the tenant is being deleted"],
+])("who is held for a restart is told at once that its tenant is %s", async (...given) => {
+  const [, state, code, sentence] = given;
+  const held = newClient();
+  const [pooled, resting] = [0, 1].map(() => newClient(acme, gateway.pgPooledPort));
+  for (const client of [held, pooled, resting]) await client?.connect();
+  const told = resting && once(resting, "error");
+  await say(RouteState.ACTIVE, { parked: true });
+  const late = refusal();
+  const asked = [held, pooled].map((client) =>
+    client?.query("select 1").catch((error: unknown) => error),
+  );
+  await sleep(200);
+  await say(state, { parked: true });
+  const farewell = { code: "57P01", message: `terminating connection: ${sentence}` };
+  for (const each of asked) expect(await each).toMatchObject(farewell);
+  expect((await told)?.[0]).toMatchObject(farewell);
+  expect(await late).toMatchObject({ code, message: sentence });
 });
 
 test("a gateway that starts while control is down refuses still", async () => {
