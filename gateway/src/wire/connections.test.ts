@@ -23,3 +23,11 @@ test("a connection that ends is a line in the log, with the reason where we ende
   expect(await lineOf("it was idle")).toMatchObject({ tenant: "acme", because: "it was idle" });
   expect(await lineOf(undefined)).not.toHaveProperty("because");
 });
+
+test("a connection that ends is listed as what it was until its server is gone", () => {
+  const connections = new Connections({} as Logger);
+  const traffic = new ConnectionTraffic({ opened() {}, closed() {} } as never);
+  const relay = { ended: new Promise(() => undefined), idle: true, resting: false, traffic };
+  connections.add(facts, { ...relay, endedAs: "idle" } as unknown as Relay);
+  expect(connections.list()).toMatchObject([{ state: "idle" }]);
+});

@@ -70,7 +70,7 @@ export class Connections {
     void relay.ended.then(() => {
       this.#open.delete(open);
       const because = relay.endedBecause;
-      const line = { ...lineOf(open), state: relay.endedAs ?? stateOf(relay) };
+      const line = lineOf(open);
       this.#logger.info(because === undefined ? line : { ...line, because }, "a connection ended");
     });
   }
@@ -111,7 +111,8 @@ function lineOf({ facts, relay, sinceMs }: Open): ConnectionLine {
   const { ingressBytes, egressBytes, transactions } = relay.traffic;
   return {
     ...facts,
-    state: stateOf(relay),
+    // Until its server is gone too, one that ends is taken to do what it did before.
+    state: relay.endedAs ?? stateOf(relay),
     openForMs: Math.round(monotonicMs() - sinceMs),
     ...{ ingressBytes, egressBytes, transactions },
   };
