@@ -96,7 +96,7 @@ export class RouteTable {
     );
   }
 
-  /** Calls back for every route that is taken in, before the generation counts as followed. */
+  /** Calls back for every route that is told of, before the generation counts as followed. */
   onRoute(listener: (route: Route) => void): void {
     this.#listeners.push(listener);
   }
@@ -124,7 +124,8 @@ export class RouteTable {
     for (const route of routes) this.#keepRoute(route);
     for (const endpoint of endpoints) this.#keepEndpoint(endpoint);
     for (const { instanceId } of endpoints) this.#changes.wake(instanceId);
-    for (const listener of this.#listeners) for (const route of routes) listener(route);
+    // Of one that a whole table leaves out nothing is told: it may be of an older backup.
+    for (const listener of this.#listeners) for (const route of update.routes) listener(route);
     for (const listener of this.#endpointListeners)
       for (const each of update.endpoints) listener(each);
   }

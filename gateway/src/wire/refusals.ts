@@ -23,6 +23,7 @@ const REFUSALS: ReadonlyMap<RouteState, Refusal> = new Map<RouteState, Refusal>(
     RouteState.CREATING,
     () => fatal(CANNOT_CONNECT_NOW, "the tenant is being created: try again in a moment"),
   ],
+  [RouteState.GONE, () => fatal(NO_SUCH_DATABASE, "the tenant was deleted")],
   [RouteState.DELETING, () => fatal(NO_SUCH_DATABASE, "the tenant is being deleted")],
   [
     RouteState.SUSPENDED,
@@ -63,7 +64,7 @@ export function refusalOf(route: Route): ServerReport | undefined {
  * would else be left to its server, and who is held for a restart waits for one that never comes.
  */
 const ENDS_SESSIONS: ReadonlySet<RouteState> = new Set([
-  ...[RouteState.SUSPENDED, RouteState.QUARANTINED, RouteState.DELETING],
+  ...[RouteState.SUSPENDED, RouteState.QUARANTINED, RouteState.DELETING, RouteState.GONE],
 ]);
 
 /** Whether those who are inside are to leave as well. */

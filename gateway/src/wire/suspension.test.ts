@@ -185,6 +185,7 @@ test("of a storm of clients that reconnect none is inside once the route is foll
 test.each([
   ["suspended", RouteState.SUSPENDED, "28000", SENTENCE],
   ["deleted", RouteState.DELETING, "3D000", "the tenant is being deleted"],
+  ["gone", RouteState.GONE, "3D000", "the tenant was deleted"],
 ])("who is held for a restart is told at once that its tenant is %s", async (...given) => {
   const [, state, code, sentence] = given;
   const held = newClient();
