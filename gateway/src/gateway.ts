@@ -19,6 +19,7 @@ import { RouteTable } from "./routes.ts";
 import { ServerTls } from "./server-tls.ts";
 import { Siblings } from "./siblings.ts";
 import { Traffic } from "./traffic.ts";
+import { ASKED_FOR } from "./watch/probes.ts";
 import { Reach } from "./watch/reach.ts";
 import { watchTenants } from "./watch/watch.ts";
 import { WatchedSpans } from "./watch/watched-spans.ts";
@@ -169,11 +170,14 @@ function watch(
   stream: RouteStream,
 ): Promise<void> {
   const { instances, tls, watched } = parts;
+  const spanMs = watchSeconds * 1_000;
+  // Who hangs is to be found out before the span is over, however short it is.
+  const mostMs = spanMs * ASKED_FOR;
   return watchTenants({
     ...parts,
     spans: watched,
-    spanMs: watchSeconds * 1_000,
-    ask: (target, signal) => instances.ask(target, signal),
+    spanMs,
+    ask: (target, signal) => instances.ask(target, { mostMs, signal }),
     certificateEndsAt: () => tls.shown.endsAt,
     found: () => stream.sendWatched(),
   });

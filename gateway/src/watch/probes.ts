@@ -33,6 +33,8 @@ const ROUNDS = [
   [0.15, 0.45],
   [0.6, 0.8],
 ] as const;
+/** For which part of the span one may be waited for: what is left of it after the last is asked. */
+export const ASKED_FOR = 0.2;
 
 /**
  * Asks until the signal is aborted, which is no error. `startedMs` is when the span began, in

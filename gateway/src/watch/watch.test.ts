@@ -59,6 +59,18 @@ test.each([false, true])(
   },
 );
 
+test("a server that takes connections and says nothing is not reached, in a short span too", async () => {
+  await start();
+  const { pid } = platform.instance.postmaster;
+  process.kill(pid, "SIGSTOP");
+  try {
+    expect(await nextSpan()).toEqual({ no_answer: ids() });
+  } finally {
+    process.kill(pid, "SIGCONT");
+  }
+  expect(await nextSpan()).toEqual({});
+});
+
 test("a wrong password and a limit are no outage, and a server that stays away is", async () => {
   await start();
   const port = platform.gateway?.pgPort ?? 0;

@@ -144,17 +144,17 @@ export class Instances {
 
   /**
    * Whether an instance answers who comes; it is not woken. Undefined: it does; else why not.
-   * Rejects with the signal's reason.
+   * It is waited for no longer than `mostMs`. Rejects with the signal's reason.
    */
   async ask(
     { instanceId, role }: Pick<Route, "instanceId" | "role">,
-    signal: AbortSignal,
+    { mostMs, signal }: { readonly mostMs: number; readonly signal: AbortSignal },
   ): Promise<string | undefined> {
     const endpoint = this.#settings.routes.knownEndpoint(instanceId);
     if (endpoint === undefined || endpoint.hostRevoked) return NO_PLACE;
     const parameters = Object.entries({ user: role, database: endpoint.database });
     const startup = encodeStartupMessage({ minor: 0, parameters });
-    return await withDeadline(PROBE_DEADLINE_MS, signal, async (ending) => {
+    return await withDeadline(Math.min(PROBE_DEADLINE_MS, mostMs), signal, async (ending) => {
       try {
         const attempt = await this.#attempt(endpoint, startup, ending);
         if (typeof attempt === "string") return attempt;
