@@ -1,4 +1,5 @@
 /** How large the walls around an instance are, from what its plan promises. Pure. */
+import { backendMemoryMiB, LEAST_BACKEND_MIB } from "@aerodb/postgres";
 import type { InstanceSpec } from "../instance-spec.ts";
 
 /** What a control group is told. */
@@ -18,10 +19,6 @@ const QUOTA_PER_PROMISE = 2;
 /** Least room over what Postgres is sized to: its processes' own memory, and files in the cache. */
 const LEAST_HEADROOM_MIB = 64;
 const HEADROOM_PART = 4;
-/** What one backend may take of the instance's memory; where many tenants are, it takes several. */
-const BACKEND_PART = 2;
-const SHARED_BACKEND_PART = 8;
-const LEAST_BACKEND_MIB = 64;
 /** Proving takes more the more tenants there are; and nobody's tables must keep others unproven. */
 const PLATFORM_PART = 2;
 /** The platform's sessions, the server's own processes, workers, and room for what takes over. */
@@ -43,8 +40,7 @@ export function groupLimitsOf(spec: InstanceSpec): GroupLimits {
  * error "out of memory", where the group's limit would end the whole server.
  */
 export function backendMemoryBytes(spec: InstanceSpec): number {
-  const part = spec.shared ? SHARED_BACKEND_PART : BACKEND_PART;
-  return Math.max(LEAST_BACKEND_MIB, Math.floor(spec.memoryMiB / part)) * MIB;
+  return backendMemoryMiB(spec) * MIB;
 }
 
 /** Likewise of a session of the platform in a shared instance. */

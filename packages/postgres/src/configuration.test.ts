@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { renderConfiguration, writeConfiguration } from "./configuration.ts";
 import { autovacuumWorkers, configurationLines, parallelWorkers } from "./configuration-lines.ts";
-import { type InstanceShape, PLATFORM_CONNECTIONS } from "./instance-shape.ts";
+import { backendMemoryMiB, type InstanceShape, PLATFORM_CONNECTIONS } from "./instance-shape.ts";
 
 const KINDS = ["shared", "dedicated", "catalogue"] as const;
 const MAJORS = [15, 16, 17, 18] as const;
@@ -119,6 +119,20 @@ test("with every connection, vacuum and worker at work at once a tenth of the me
       expect(mebibytes(of, "effective_cache_size")).toBeLessThan(of.memoryMiB);
     }),
     { numRuns: 1_000 },
+  );
+});
+
+test("what ANALYZE samples of rows of 2 KiB fits into the memory of its process", () => {
+  fc.assert(
+    fc.property(anyShape, (of) => {
+      const target = Number(
+        /^default_statistics_target = (\d+)/m.exec(renderConfiguration(of))?.[1],
+      );
+      const { memoryMiB: all, kind } = of;
+      const has = backendMemoryMiB({ memoryMiB: all, shared: kind === "shared" });
+      expect((target * 300 * 2) / 1_024).toBeLessThan(has * 0.6);
+      expect(target).toBeGreaterThanOrEqual(64);
+    }),
   );
 });
 

@@ -19,3 +19,17 @@ export interface InstanceShape {
 export const PLATFORM_CONNECTIONS = 5;
 /** How many of them are kept for the login that measures. */
 export const METER_CONNECTIONS = 2;
+
+/** What one process of a server may take of its memory; where many tenants are, it takes several. */
+const BACKEND_PART = 2;
+const SHARED_BACKEND_PART = 8;
+export const LEAST_BACKEND_MIB = 64;
+
+/** What one process of a server may have of memory of its own, in MiB. */
+export function backendMemoryMiB(of: {
+  readonly memoryMiB: number;
+  readonly shared: boolean;
+}): number {
+  const part = of.shared ? SHARED_BACKEND_PART : BACKEND_PART;
+  return Math.max(LEAST_BACKEND_MIB, Math.floor(of.memoryMiB / part));
+}
