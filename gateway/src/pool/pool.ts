@@ -3,19 +3,14 @@
  * the clients have shown, up to a number; who finds none free waits in line.
  */
 import { Fault, messageOf } from "@aerodb/model";
-import {
-  decodeReport,
-  encodeStartupMessage,
-  type ScramKeys,
-  type ServerReport,
-} from "@aerodb/postgres";
+import { encodeStartupMessage, type ScramKeys, type ServerReport } from "@aerodb/postgres";
 import type { Route } from "@aerodb/rpc/aerodb/edge/v1/route_service_pb.js";
 import { after, type Logger, monotonicMs } from "@aerodb/runtime";
 import type { Parking } from "../parking.ts";
 import type { Traffic } from "../traffic.ts";
 import type { Reach } from "../watch/reach.ts";
 import { type Instances, sentenceFor } from "../wire/instances.ts";
-import { logIn, type ReadyServer, type ServerLogin } from "../wire/server-login.ts";
+import { logIn, type ReadyServer, reportOfLogin, type ServerLogin } from "../wire/server-login.ts";
 import type { Holder } from "./holder.ts";
 import { PooledServer } from "./pooled-server.ts";
 import { Statements } from "./statements.ts";
@@ -286,9 +281,7 @@ export class Pool {
       case "error": {
         // Where others serve, the client may wait for those: sessions may have taken the rest.
         if (this.#servers.size > 0) return;
-        const fields = decodeReport(login.message.payload);
-        const said = [fields.get("C") ?? "57P03", fields.get("M") ?? ""] as const;
-        this.#deny(fatal(...said), this.#waiting.size);
+        this.#deny(reportOfLogin(login.message, this.#route), this.#waiting.size);
       }
     }
   }

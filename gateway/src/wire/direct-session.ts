@@ -13,7 +13,7 @@ import { ConnectionTraffic } from "./connection-traffic.ts";
 import type { Instances } from "./instances.ts";
 import { type Opened, ParkableSession } from "./parkable-session.ts";
 import { DirectRelay, type Relay } from "./relay.ts";
-import { logIn, shutsDown } from "./server-login.ts";
+import { logIn, reportOfLogin, shutsDown } from "./server-login.ts";
 import { type Entry, encodeWelcome, type Serve } from "./session.ts";
 import type { TenantSession } from "./tenant-sessions.ts";
 
@@ -131,9 +131,11 @@ async function tryServer(
         return login;
       case "refused":
         return { kind: "refused", final: true, answer: credentialsRefused(ask.user) };
-      case "error":
+      case "error": {
         // Its plan's connections are taken, in most cases.
-        return { kind: "refused", final: !shutsDown(login.message), answer: login.message.bytes };
+        const answer = encodeErrorResponse(reportOfLogin(login.message, route));
+        return { kind: "refused", final: !shutsDown(login.message), answer };
+      }
       case "lost":
         return { kind: "refused", final: false, answer: encodeErrorResponse(LOST) };
     }

@@ -43,6 +43,23 @@ async function stopAndCount(): Promise<Readonly<Record<string, number>>> {
 
 const TOO_MANY = { code: "53300", severity: "FATAL" };
 
+test("who comes over the connections of the plan is told so, on either port", async () => {
+  const gateway = await start({});
+  const root = await platform.instance.connectRoot();
+  await root.query(`alter role ${acme.tenantId} connection limit 1`);
+  const first = await login(gateway.pgPort);
+  try {
+    const full = { ...TOO_MANY, message: expect.stringMatching(/^too many .* plan allows 50 at/) };
+    await expect(login(gateway.pgPort)).rejects.toMatchObject(full);
+    await expect(login(gateway.pgPooledPort)).rejects.toMatchObject(full);
+  } finally {
+    await first.end();
+    await root.query(`alter role ${acme.tenantId} connection limit 50`);
+    await root.end();
+  }
+  expect(await stopAndCount()).toMatchObject({ connections_refused: 2 });
+});
+
 test("an address that only opens connections is refused further ones", async () => {
   const { pgPort } = await start({ halfOpenPerSource: 3 });
   const silent = [connectRaw(pgPort), connectRaw(pgPort), connectRaw(pgPort)];

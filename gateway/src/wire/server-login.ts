@@ -9,8 +9,10 @@ import {
   SCRAM_MECHANISM,
   type ScramKeys,
   ScramLogin,
+  type ServerReport,
   type WireMessage,
 } from "@aerodb/postgres";
+import type { Route } from "@aerodb/rpc/aerodb/edge/v1/route_service_pb.js";
 import type { ServerConnection } from "./instances.ts";
 import { nextMessage } from "./peer.ts";
 
@@ -32,6 +34,17 @@ export type ServerLogin =
 /** Whether an error says that the server stops or starts. */
 export function shutsDown({ payload }: WireMessage): boolean {
   return decodeReport(payload).get("C")?.startsWith("57P0") === true;
+}
+
+/** What is told of an error that keeps a client out: Postgres does not know of plans. */
+export function reportOfLogin({ payload }: WireMessage, { connectionLimit }: Route): ServerReport {
+  const fields = decodeReport(payload);
+  const sqlState = fields.get("C") ?? "57P03";
+  const all =
+    `too many connections: the plan allows ${connectionLimit} at once, and none is left: ` +
+    "close some, or use the pooled port";
+  const message = sqlState === "53300" ? all : (fields.get("M") ?? "");
+  return { severity: "FATAL", sqlState, message };
 }
 
 /** Leaves the connection open only if it is ready. Rejects with the signal's reason. */
