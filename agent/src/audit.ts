@@ -15,7 +15,7 @@ import { isOwnEntry } from "./home.ts";
 import type { HostState } from "./host-state.ts";
 import { isOwnLeftover, layoutOf, placeOf } from "./storage/layout.ts";
 import { carriesMark } from "./storage/own-mark.ts";
-import { listTrash } from "./storage/set-aside.ts";
+import { foreignMountIn, listTrash } from "./storage/set-aside.ts";
 import type { TenantKeeper } from "./tenant-keeper.ts";
 import type { WarmInstances } from "./warm-instances.ts";
 
@@ -46,7 +46,7 @@ export async function takeAudit(ports: AuditPorts, auditId: bigint): Promise<Aud
           postmasterPid,
           listed: state.instance(id) !== undefined,
           unreadable: unreadable.get(id) ?? "",
-          foreign: !(await carriesMark(placeOf(layout, id).directory, home)),
+          foreign: await isForeign(placeOf(layout, id).directory, home),
         })),
     ),
     tenants,
@@ -55,6 +55,12 @@ export async function takeAudit(ports: AuditPorts, auditId: bigint): Promise<Aud
     foreignPaths: strayPaths.filter((path) => !isOwnLeftover(path, layout)),
     trashPaths: [...(await listTrash(home))],
   });
+}
+
+/** Whether a sweep leaves a directory alone: it is not, or not only, what this agent has made. */
+async function isForeign(directory: string, home: string): Promise<boolean> {
+  if (!(await carriesMark(directory, home))) return true;
+  return (await foreignMountIn(directory)) !== undefined;
 }
 
 interface AuditedTenants {

@@ -149,6 +149,7 @@ test.skipIf(!canChangeOwner())("what somebody has mounted in an orphan is left a
   execFileSync("mount", ["-t", "tmpfs", "none", at]);
   try {
     writeFileSync(join(at, "rows"), "of somebody");
+    expect((await takeAudit(ports(), 1n)).instances).toMatchObject([{ foreign: true }]);
     const swept = await sweptOf({ instanceIds: [orphan.id] });
     expect(swept[orphan.id]).toContain(`Something is mounted at ${at}`);
     await expect(removeTree(orphan.directory)).rejects.toThrow("unmount it first");

@@ -43,14 +43,20 @@ export async function setAside(directory: string, to: string): Promise<void> {
 
 /** Unmounts what is made of files in the directory itself. */
 async function unmountVolumes(directory: string): Promise<void> {
-  const real = await realpath(directory);
-  const [mounts, devices] = await Promise.all([mountsUnder(real), readLoopDevices()]);
+  const other = await foreignMountIn(directory);
+  if (other !== undefined) throw mountedAt(other);
+  await unmountUnder(directory);
+}
+
+/** Where something is mounted in a directory that is not made of files in it. */
+export async function foreignMountIn(directory: string): Promise<string | undefined> {
+  const mounts = await mountsUnder(directory);
+  if (mounts.length === 0) return undefined;
+  const [real, devices] = await Promise.all([realpath(directory), readLoopDevices()]);
   const own = new Set(
     devices.filter(({ image }) => isUnder(image, real)).map(({ device }) => device),
   );
-  const other = mounts.find(({ source }) => !own.has(source));
-  if (other !== undefined) throw mountedAt(other.at);
-  await unmountUnder(real);
+  return mounts.find(({ source }) => !own.has(source))?.at;
 }
 
 /** What is in the trash of a home, oldest first. */

@@ -12,7 +12,7 @@ export interface HostAudit {
     readonly listed: boolean;
     /** Why its tenants could not be read though it runs; empty when they could. */
     readonly unreadable: string;
-    /** Whether it lacks the mark of the host's agent. */
+    /** Whether no sweep touches it: it is not, or not only, what the host's agent has made. */
     readonly foreign: boolean;
   }[];
   readonly tenants: readonly {
@@ -132,8 +132,8 @@ function orphanDirectory(id: string): Found {
 
 function foreignDirectory(id: string): Found {
   const detail =
-    `The host holds a directory ${id} that its agent has not made: ` +
-    "look what it is and remove it by hand.";
+    `The host holds a directory ${id} that its agent has not made, or in which somebody has ` +
+    "mounted something: look what it is and remove that by hand.";
   return { kind: "FOREIGN_DIRECTORY", subject: id, detail };
 }
 

@@ -586,7 +586,8 @@ export declare type AuditedInstance = Message<"aerodb.agent.v1.AuditedInstance">
   unreadable: string;
 
   /**
-   * Whether it lacks the mark of the agent: no sweep touches it.
+   * Whether it lacks the mark of the agent, or something of others is mounted in it: no sweep
+   * touches it.
    *
    * @generated from field: bool foreign = 5;
    */
