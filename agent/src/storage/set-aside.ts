@@ -27,7 +27,8 @@ export function trashPath(home: string, id: InstanceId): string {
 
 /**
  * Moves a directory into the trash. Its server must not run. Its volume is unmounted first: the
- * files that it is made of are moved along. Throws UNAVAILABLE where anything else is mounted in it.
+ * files that it is made of are moved along. Throws UNAVAILABLE where anything else is mounted in
+ * it.
  */
 export async function setAside(directory: string, to: string): Promise<void> {
   const trash = dirname(to);

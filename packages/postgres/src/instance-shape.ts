@@ -20,7 +20,7 @@ export const PLATFORM_CONNECTIONS = 5;
 /** How many of them are kept for the login that measures. */
 export const METER_CONNECTIONS = 2;
 
-/** What one process of a server may take of its memory; where many tenants are, it takes several. */
+/** What one process may take of a server's memory; where many tenants are, it takes several. */
 const BACKEND_PART = 2;
 const SHARED_BACKEND_PART = 8;
 export const LEAST_BACKEND_MIB = 64;
