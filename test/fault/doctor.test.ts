@@ -56,7 +56,7 @@ describe("the doctor finds", () => {
     const directory = join(agentHome, "instances", NO_INSTANCE);
     onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
     mkdirSync(join(directory, "data"), { recursive: true });
-    expect((await findingAbout(NO_INSTANCE)).kind).toMatch(/^ORPHAN_(DIRECTORY|PATH)$/);
+    expect((await findingAbout(NO_INSTANCE)).kind).toMatch(/^FOREIGN_(DIRECTORY|PATH)$/);
     rmSync(directory, { recursive: true });
     await platform().settled();
   });

@@ -1,5 +1,5 @@
 /** What nobody answers for is removed on an operator's word, and nothing else is. */
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { usePlatform } from "../platform.ts";
@@ -8,8 +8,6 @@ import { until } from "../until.ts";
 import { openCatalogue } from "./catalogue.ts";
 
 const NOBODYS = "ins_01jc7w4x9dep8t3w8rj0sxv5n2";
-/** As `aerodb` ends when something was found or is still there. */
-const FAILED = 1;
 
 const platform = usePlatform();
 let lost: Tenant;
@@ -109,24 +107,25 @@ test("what the catalogue forgot is kept until it is named, then set aside, then 
   expect(trash()).toEqual([]);
 });
 
-test("what is not the agent's own is kept, and the sweep says why and fails", async () => {
+test("what is not the agent's own is left alone, and named", async () => {
   const foreign = join(agentHome, "instances", NOBODYS);
   mkdirSync(join(foreign, "data"), { recursive: true });
   const notes = join(agentHome, "notes.txt");
   writeFileSync(notes, "whose is this?");
-  const { code, results } = await sweep("--forgotten", "--purge");
-  expect(code).toBe(FAILED);
-  expect(results.map(({ subject, removed }) => [subject, removed]).toSorted()).toEqual(
-    [
-      [NOBODYS, false],
-      [notes, false],
-    ].toSorted(),
-  );
-  for (const { reason } of results) expect(reason).toContain("does not carry the mark");
+  const words = ["doctor", "--sweep", "--yes", "--forgotten", "--purge"];
+  const { code, stdout } = await platform().cli(words);
+  expect(code).toBe(0);
+  expect(stdout).toContain(`${NOBODYS} that its agent has not made`);
+  expect(stdout).toContain(`${notes} is not the agent's`);
+  expect(stdout).toContain("There is nothing to sweep.");
+  expect(await findingsAbout(NOBODYS)).toEqual(["FOREIGN_DIRECTORY"]);
+  expect(await findingsAbout(notes)).toEqual(["FOREIGN_PATH"]);
   expect(existsSync(foreign) && existsSync(notes)).toBe(true);
 });
 
 test("nobody is swept without being asked, and neighbours notice nothing", async () => {
+  copyFileSync(join(agentHome, "mark"), join(agentHome, "instances", NOBODYS, "mark"));
+  expect(await findingsAbout(NOBODYS)).toEqual(["ORPHAN_DIRECTORY"]);
   const asked = await platform().cli(["doctor", "--sweep"]);
   expect(asked.code).not.toBe(0);
   expect(asked.stderr).toContain("confirm with --yes");

@@ -68,8 +68,12 @@ export async function sweepFindings(
   const json = output.format === "json";
   const findings = toSweep(diagnosis, flags);
   const silent = diagnosis.findings.filter(({ kind }) => kind === "HOST_NOT_AUDITED");
-  const others = { not_audited: silent.map(({ hostId }) => hostId) };
-  if (!json) for (const { detail } of silent) output.text(terminalText(detail));
+  const foreign = diagnosis.findings.filter(({ kind }) => kind.startsWith("FOREIGN_"));
+  const others = {
+    not_audited: silent.map(({ hostId }) => hostId),
+    left: foreign.map(({ kind, hostId, subject }) => ({ kind, host_id: hostId, subject })),
+  };
+  if (!json) for (const { detail } of [...silent, ...foreign]) output.text(terminalText(detail));
   const code = silent.length === 0 ? EXIT.ok : EXIT.failed;
   if (findings.length === 0) {
     if (json) output.json({ results: [], ...others });
