@@ -10,4 +10,5 @@ test("the last lines are whole, however many there are", () => {
   expect(lastLines("a\nb\nc\n", 2)).toBe("b\nc\n");
   expect(lastLines("a\n", 200)).toBe("a\n");
   expect(lastLines("", 200)).toBe("");
+  expect(lastLines("a\nb\n", 0)).toBe("");
 });

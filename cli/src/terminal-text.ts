@@ -16,6 +16,7 @@ export function terminalText(text: string): string {
 
 /** The last so many lines of a text that ends with a line feed, or is empty. */
 export function lastLines(text: string, count: number): string {
-  const lines = text.split("\n").slice(0, -1).slice(-count);
+  // From -0 on would be all of them.
+  const lines = count === 0 ? [] : text.split("\n").slice(0, -1).slice(-count);
   return lines.map((line) => `${line}\n`).join("");
 }
