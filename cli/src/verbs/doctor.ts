@@ -25,7 +25,8 @@ interface DoctorFlags extends SweepFlags {
 }
 
 const HELP = `
-Exit code 0 when nothing was found, 1 when something was; with --sweep, 0 when all of it is gone.
+Exit code 0 when nothing was found, 1 when something was; with --sweep, 0 when all
+that it was to remove is gone.
 Data of instances is not deleted but moved to the trash of its host, until --purge.
 Roles and schemas are never swept: look whose they are, and drop them by hand.`;
 

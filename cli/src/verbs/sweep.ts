@@ -56,6 +56,24 @@ export function toSweep(
   return flags.purge === true ? [...found, ...diagnosis.trash] : found;
 }
 
+/** What was found and is left where it is with these flags; undefined when that is nothing. */
+export function leftAlone(
+  { findings }: Pick<DiagnoseResponse, "findings">,
+  flags: SweepFlags,
+): string | undefined {
+  const swept = new Set(toSweep({ findings, trash: [] }, flags));
+  // Hosts that could not be looked at are told of one by one.
+  const left = findings.filter((each) => !swept.has(each) && each.kind !== "HOST_NOT_AUDITED");
+  const forgotten = left.filter(({ kind }) => kind === "FORGOTTEN_INSTANCE").length;
+  if (left.length === 0) return undefined;
+  const hint =
+    forgotten === 0
+      ? ""
+      : ` Instances that the catalogue has forgotten (${forgotten}) are swept with --forgotten:` +
+        " find out first whose data they hold.";
+  return `Found and left alone: ${left.length} (aerodb doctor shows them).${hint}`;
+}
+
 /**
  * Returns the exit code: 1 when something was to be swept and is still there, or a host could not
  * be looked at.
@@ -75,6 +93,8 @@ export async function sweepFindings(
   };
   if (!json) for (const { detail } of [...silent, ...foreign]) output.text(terminalText(detail));
   const code = silent.length === 0 ? EXIT.ok : EXIT.failed;
+  const left = leftAlone(diagnosis, flags);
+  if (!json && left !== undefined) output.text(left);
   if (findings.length === 0) {
     if (json) output.json({ results: [], ...others });
     else output.text("There is nothing to sweep.");
