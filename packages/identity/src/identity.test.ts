@@ -1,7 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { createSecureServer, type Http2SecureServer } from "node:http2";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
@@ -105,14 +105,14 @@ test("a server whose authority the token does not pin is refused before anything
   });
 });
 
-test("who cannot reach control is told so, and is told once", async () => {
+/** What is said to a host that waits for a control at an address. */
+async function toldWhileWaiting(apiAddress: string): Promise<readonly string[]> {
   const told: string[] = [];
   const stop = new AbortController();
   const joining = ensureIdentity({
     directory: join(home, "waiting"),
     kind: "host",
-    // Nobody listens on the first of all ports.
-    apiAddress: "127.0.0.1:1",
+    apiAddress,
     joinToken: formatJoinToken({
       id: newId("hst").slice(4),
       secret: newSecret(),
@@ -127,7 +127,30 @@ test("who cannot reach control is told so, and is told once", async () => {
   await sleep(1_000);
   stop.abort();
   await expect(joining).rejects.toThrow();
-  expect(told).toEqual([expect.stringMatching(/^control at 127\.0\.0\.1:1 does not answer: /)]);
+  return told;
+}
+
+test("who cannot reach control is told so, and is told once", async () => {
+  // Nobody listens on the first of all ports.
+  expect(await toldWhileWaiting("127.0.0.1:1")).toEqual([
+    expect.stringMatching(/^control at 127\.0\.0\.1:1 does not answer: /),
+  ]);
+});
+
+test("who asks at a port without TLS is told what is wrong with the address", async () => {
+  const plain = createServer((socket) => {
+    socket.on("error", () => undefined);
+    socket.end("HTTP/1.1 400 Bad Request\r\n\r\n");
+  });
+  await new Promise<void>((resolve) => plain.listen(0, "127.0.0.1", resolve));
+  const { port } = plain.address() as AddressInfo;
+  try {
+    expect(await toldWhileWaiting(`127.0.0.1:${port}`)).toEqual([
+      `what answers at 127.0.0.1:${port} does not speak TLS: is this control's gRPC address?`,
+    ]);
+  } finally {
+    plain.close();
+  }
 });
 
 test("a forged signing request is refused", async () => {

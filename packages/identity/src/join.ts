@@ -98,14 +98,19 @@ async function pinnedAuthority(address: string, fingerprint: string): Promise<st
     else
       reject(new Fault("PERMISSION_DENIED", `${address} is not the control of this join token.`));
   });
-  socket.on("error", (error) =>
-    reject(new Fault("UNAVAILABLE", `control at ${address} does not answer: ${error.message}`)),
-  );
+  socket.on("error", (error) => reject(new Fault("UNAVAILABLE", silenceOf(address, error))));
   try {
     return await within({ ms: ATTEMPT_MS, expecting: `a TLS answer of ${address}` }, promise);
   } finally {
     socket.destroy();
   }
+}
+
+/** Why nothing came of an address. The REST port is easily taken for the one of the API. */
+function silenceOf(address: string, error: NodeJS.ErrnoException): string {
+  return error.code?.startsWith("ERR_SSL_") === true
+    ? `what answers at ${address} does not speak TLS: is this control's gRPC address?`
+    : `control at ${address} does not answer: ${error.message}`;
 }
 
 /** The key to join with, kept until the join has worked. */
