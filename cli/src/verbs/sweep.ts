@@ -56,22 +56,29 @@ export function toSweep(
   return flags.purge === true ? [...found, ...diagnosis.trash] : found;
 }
 
-/** What was found and is left where it is with these flags; undefined when that is nothing. */
+/** What was found and is left where it is with these flags, hosts that are silent not counted. */
 export function leftAlone(
   { findings }: Pick<DiagnoseResponse, "findings">,
   flags: SweepFlags,
-): string | undefined {
+): readonly Finding[] {
   const swept = new Set(toSweep({ findings, trash: [] }, flags));
-  // Hosts that could not be looked at are told of one by one.
-  const left = findings.filter((each) => !swept.has(each) && each.kind !== "HOST_NOT_AUDITED");
+  return findings.filter((each) => !swept.has(each) && each.kind !== "HOST_NOT_AUDITED");
+}
+
+/** What is to be said of those, a line each: what it takes is a hand, or a flag. */
+export function linesOf(left: readonly Finding[]): readonly string[] {
+  if (left.length === 0) return [];
+  const foreign = left.filter(({ kind }) => kind.startsWith("FOREIGN_"));
   const forgotten = left.filter(({ kind }) => kind === "FORGOTTEN_INSTANCE").length;
-  if (left.length === 0) return undefined;
   const hint =
     forgotten === 0
       ? ""
       : ` Instances that the catalogue has forgotten (${forgotten}) are swept with --forgotten:` +
         " find out first whose data they hold.";
-  return `Found and left alone: ${left.length} (aerodb doctor shows them).${hint}`;
+  return [
+    ...foreign.map(({ detail }) => detail),
+    `Found and left alone: ${left.length} (aerodb doctor shows them).${hint}`,
+  ];
 }
 
 /**
@@ -86,15 +93,14 @@ export async function sweepFindings(
   const json = output.format === "json";
   const findings = toSweep(diagnosis, flags);
   const silent = diagnosis.findings.filter(({ kind }) => kind === "HOST_NOT_AUDITED");
-  const foreign = diagnosis.findings.filter(({ kind }) => kind.startsWith("FOREIGN_"));
+  const left = leftAlone(diagnosis, flags);
   const others = {
     not_audited: silent.map(({ hostId }) => hostId),
-    left: foreign.map(({ kind, hostId, subject }) => ({ kind, host_id: hostId, subject })),
+    left: left.map(({ kind, hostId, subject }) => ({ kind, host_id: hostId, subject })),
   };
-  if (!json) for (const { detail } of [...silent, ...foreign]) output.text(terminalText(detail));
+  const told = [...silent.map(({ detail }) => detail), ...linesOf(left)];
+  if (!json) for (const line of told) output.text(terminalText(line));
   const code = silent.length === 0 ? EXIT.ok : EXIT.failed;
-  const left = leftAlone(diagnosis, flags);
-  if (!json && left !== undefined) output.text(left);
   if (findings.length === 0) {
     if (json) output.json({ results: [], ...others });
     else output.text("There is nothing to sweep.");
