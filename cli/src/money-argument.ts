@@ -5,5 +5,13 @@ import { InvalidArgumentError } from "commander";
 export function parseDollars(text: string): bigint {
   const microUsd = parseMoney(text);
   if (microUsd !== undefined) return microUsd;
-  throw new InvalidArgumentError("Write an amount in dollars, such as 12.50.");
+  throw new InvalidArgumentError(whyNot(text));
+}
+
+/** What parseMoney reads no more of: who wrote a plain number should hear what about it is too much. */
+function whyNot(text: string): string {
+  const [, whole = "", fraction = ""] = /^\$?(\d+)(?:\.(\d+))?$/.exec(text) ?? [];
+  if (whole.length > 12) return "That is too large: write at most 999999999999.";
+  if (fraction.length > 6) return "Write at most six digits after the point, such as 0.000001.";
+  return "Write an amount in dollars, such as 12.50.";
 }

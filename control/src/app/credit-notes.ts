@@ -103,8 +103,9 @@ async function requireInvoice(
 async function requireWithin(db: Db, invoice: InvoiceRow, amountMicroUsd: bigint): Promise<void> {
   const given = await store.creditedOf(db, invoice);
   if (given + amountMicroUsd <= invoice.subtotalMicroUsd) return;
-  const sums = `comes to ${moneyText(invoice.subtotalMicroUsd)}, ${moneyText(given)} given back`;
-  const sentence = `The invoice ${invoice.id} ${sums}: no more than the rest can be.`;
+  const left = moneyText(invoice.subtotalMicroUsd - given);
+  const sums = `${moneyText(invoice.subtotalMicroUsd)}, ${moneyText(given)} of it given back before`;
+  const sentence = `The invoice ${invoice.id} came to ${sums}: give back at most ${left}.`;
   throw new Fault("INVALID_ARGUMENT", sentence);
 }
 

@@ -223,7 +223,9 @@ test("an invoice that asked too much is settled by a credit note, which pays the
   const beyond = { ...ask, requestId: "two", amountMicroUsd: 26_000_000n };
   const tooMuch = await faultOf(createCreditNote(platform.control, tester, beyond));
   expect(tooMuch.code).toBe("INVALID_ARGUMENT");
-  expect(tooMuch.message).toContain("comes to $34.00, $9.00 given back");
+  expect(tooMuch.message).toContain(
+    "came to $34.00, $9.00 of it given back before: give back at most $25.00.",
+  );
   const settled = await verifyInvoices(platform.control, { month: "2026-02" });
   expect(settled).toMatchObject({ inputsChanged: 1, differences: [] });
 
