@@ -19,6 +19,8 @@ const QUOTA_PER_PROMISE = 2;
 /** Least room over what Postgres is sized to: its processes' own memory, and files in the cache. */
 const LEAST_HEADROOM_MIB = 64;
 const HEADROOM_PART = 4;
+/** What a session has of its own, doing little: some 2 MB after an insert, more with many tables. */
+const SESSION_MIB = 3;
 /** Proving takes more the more tenants there are; and nobody's tables must keep others unproven. */
 const PLATFORM_PART = 2;
 /** The platform's sessions, the server's own processes, workers, and room for what takes over. */
@@ -26,7 +28,11 @@ const OTHER_PROCESSES = 48;
 
 export function groupLimitsOf(spec: InstanceSpec): GroupLimits {
   const { cpuMillis, memoryMiB, maxConnections, pidsLimit } = spec;
-  const headroomMiB = Math.max(LEAST_HEADROOM_MIB, Math.ceil(memoryMiB / HEADROOM_PART));
+  const headroomMiB = Math.max(
+    LEAST_HEADROOM_MIB,
+    Math.ceil(memoryMiB / HEADROOM_PART),
+    SESSION_MIB * maxConnections,
+  );
   return {
     cpuQuotaMillis: Math.max(cpuMillis * QUOTA_PER_PROMISE, LEAST_QUOTA_MILLIS),
     cpuWeightMillis: Math.max(cpuMillis, 1),

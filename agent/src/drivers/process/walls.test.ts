@@ -276,6 +276,22 @@ test("a query that wants too much memory fails, and nobody else notices", async 
 });
 
 test.skipIf(noGroups)(
+  "all connections of a small plan work at once, and none is lost",
+  async () => {
+    const { running } = await started({ memoryMiB: 128, maxConnections: 100 });
+    const all = await Promise.all(Array.from({ length: 90 }, () => connected(running)));
+    await all[0]?.query("create table public.rows (n int, t text)");
+    const fill = "insert into public.rows select g, repeat('x', 7000) from generate_series(1, 4) g";
+    const look = "select count(*) from information_schema.columns";
+    for (const sql of [fill, look, fill]) await Promise.all(all.map((each) => each.query(sql)));
+    expect((await all[0]?.query("select count(*)::int as n from public.rows"))?.rows).toEqual([
+      { n: 720 },
+    ]);
+  },
+  60_000,
+);
+
+test.skipIf(noGroups)(
   "a server that wants more time than it may have waits, and that is counted",
   async () => {
     const { spec, running } = await started();
