@@ -8,7 +8,7 @@ export function parseDollars(text: string): bigint {
   throw new InvalidArgumentError(whyNot(text));
 }
 
-/** What parseMoney reads no more of: who wrote a plain number should hear what about it is too much. */
+/** What is too much about a plain number that parseMoney does not read. */
 function whyNot(text: string): string {
   const [, whole = "", fraction = ""] = /^\$?(\d+)(?:\.(\d+))?$/.exec(text) ?? [];
   if (whole.length > 12) return "That is too large: write at most 999999999999.";

@@ -19,7 +19,7 @@ const QUOTA_PER_PROMISE = 2;
 /** Least room over what Postgres is sized to: its processes' own memory, and files in the cache. */
 const LEAST_HEADROOM_MIB = 64;
 const HEADROOM_PART = 4;
-/** What a session has of its own, doing little: some 2 MB after an insert, more with many tables. */
+/** What a session that does little has of its own: 2 MB after an insert, more with many tables. */
 const SESSION_MIB = 3;
 /** Proving takes more the more tenants there are; and nobody's tables must keep others unproven. */
 const PLATFORM_PART = 2;
