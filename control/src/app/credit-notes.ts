@@ -103,8 +103,9 @@ async function requireInvoice(
 async function requireWithin(db: Db, invoice: InvoiceRow, amountMicroUsd: bigint): Promise<void> {
   const given = await store.creditedOf(db, invoice);
   if (given + amountMicroUsd <= invoice.subtotalMicroUsd) return;
-  const left = moneyText(invoice.subtotalMicroUsd - given);
-  const sums = `${moneyText(invoice.subtotalMicroUsd)}, ${moneyText(given)} of it given back before`;
+  const all = invoice.subtotalMicroUsd;
+  const left = moneyText(all - given);
+  const sums = `${moneyText(all)}, ${moneyText(given)} of it given back before`;
   const sentence = `The invoice ${invoice.id} came to ${sums}: give back at most ${left}.`;
   throw new Fault("INVALID_ARGUMENT", sentence);
 }
