@@ -8,8 +8,8 @@ import { lives, signal } from "../processes.ts";
 import { until } from "../until.ts";
 import { openCatalogue } from "./catalogue.ts";
 
-/** Longer than the agent waits before it looks at its host again. */
-const LOOK_MS = 11_000;
+/** Longer than an agent takes to start on a busy machine, and to look at its host again. */
+const LOOK_MS = 15_000;
 /** Spans are told in whole seconds. */
 const ROUNDED_MS = 1_500;
 
