@@ -52,7 +52,7 @@ export async function answerRelations(
 }
 
 async function askRelations(
-  { state, sampler }: RelationPorts,
+  { state, sampler, logger }: RelationPorts,
   { tenantId, limit }: RelationRequest,
 ): Promise<readonly SizedRelation[]> {
   const tenant = isId("ten", tenantId) ? state.tenant(tenantId) : undefined;
@@ -74,6 +74,10 @@ async function askRelations(
     if (bytes < 1) return relations;
     const largeObjects = { ...LARGE_OBJECTS, bytes: BigInt(Math.round(bytes)) };
     return [...relations, largeObjects].sort(largestFirst).slice(0, most);
+  }).catch((error: unknown) => {
+    // Where it is on the host is nothing for whoever asks.
+    logger.warn({ tenant: tenantId, because: messageOf(error) }, "relations could not be sized");
+    throw new Fault("UNAVAILABLE", "The instance does not answer now: ask again in a moment.");
   });
 }
 
