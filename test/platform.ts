@@ -46,6 +46,7 @@ export interface PlatformOptions {
 
 export interface Finding {
   readonly kind: string;
+  readonly host_id: string;
   readonly subject: string;
   readonly detail: string;
 }

@@ -120,6 +120,20 @@ test("what is not the agent's own is left alone, and named", async () => {
   expect(stdout).toContain("There is nothing to sweep.");
   expect(await findingsAbout(NOBODYS)).toEqual(["FOREIGN_DIRECTORY"]);
   expect(await findingsAbout(notes)).toEqual(["FOREIGN_PATH"]);
+  // Who orders it all the same is refused by the agent itself.
+  const findings = (await platform().doctor())
+    .filter(({ kind }) => kind.startsWith("FOREIGN_"))
+    .map(({ kind, host_id, subject }) => ({
+      kind: kind.replace("FOREIGN", "ORPHAN"),
+      host_id,
+      subject,
+    }));
+  const { body } = await platform().request("POST", "/v1/diagnosis:sweep", { findings });
+  expect(body.results).toHaveLength(2);
+  for (const each of body.results) {
+    expect(each).toMatchObject({ reason: expect.stringContaining("does not carry the mark") });
+    expect(each.removed ?? false).toBe(false);
+  }
   expect(existsSync(foreign) && existsSync(notes)).toBe(true);
 });
 

@@ -113,8 +113,7 @@ function memory(shape: InstanceShape): readonly ConfigurationLine[] {
   const work = within(64, Math.floor((memoryMiB * 1_024) / 2 / sorters), 262_144);
   const maintenance = within(1, Math.floor(memoryMiB / 32), 2_048);
   const cache = Math.floor((memoryMiB * 3) / 4);
-  const statistics = within(
-    1,
+  const statistics = Math.min(
     backendMemoryMiB({ memoryMiB, shared: shape.kind === "shared" }),
     100,
   );
