@@ -110,6 +110,17 @@ test("a host speaks for itself and what is placed on it, and for nothing else", 
   expect(await count()).toBe(3);
 });
 
+test("processes that were ended for want of memory are an event, each look once", async () => {
+  await platform.create("solo", { plan: "pro" });
+  const { instanceId } = await instanceOf("solo");
+  const looks = [0, 2, 1].map((oom_kills) => sample({ instanceId, values: { oom_kills } }));
+  await take(...looks);
+  await take(...looks, sample({ instanceId, values: { oom_kills: 4 } }));
+  const events = await platform.catalogue.database.query(sql`
+    select actor, subject, after from events where kind = 'instance.out_of_memory'`);
+  expect(events).toEqual([{ actor: hostId, subject: instanceId, after: { processes: 3 } }]);
+});
+
 test("a tenant in a shared instance sees its own, one with an instance sees all of it", async () => {
   for (const name of ["acme", "other"]) await platform.create(name);
   await platform.create("solo", { plan: "pro" });

@@ -27,34 +27,45 @@ export interface Sample {
 /**
  * Keeps samples, each once. A host may speak for itself, for its instances, and for tenants in
  * them; what it says of others is dropped, and so is what is older than is kept or has not happened
- * yet. Returns how many were kept.
+ * yet. That the kernel ended processes of an instance for want of memory is an event as well, at
+ * most once in ten minutes.
  */
 export async function insertSamples(
   db: Db,
   hostId: HostId,
   samples: readonly Sample[],
-): Promise<number> {
-  const kept = await db.query(sql`
-    insert into samples (host_id, sequence, day, subject, at, seconds, readings, statements)
-    select ${hostId}, s.sequence, day_of_sample(s.at), coalesce(t.id, i.id, ${hostId}), s.at,
-           s.seconds, s.readings::jsonb, nullif(s.statements, '[]')::jsonb
-      from unnest(${samples.map(({ sequence }) => sequence)}::bigint[],
-                  ${samples.map(({ at }) => at)}::timestamptz[],
-                  ${samples.map(({ seconds }) => seconds)}::integer[],
-                  ${samples.map(({ instanceId }) => instanceId)}::text[],
-                  ${samples.map(({ tenantId }) => tenantId)}::text[],
-                  ${samples.map(({ readings }) => JSON.stringify(readings))}::text[],
-                  ${samples.map(({ statements }) => JSON.stringify(statements))}::text[])
-           as s (sequence, at, seconds, instance_id, tenant_id, readings, statements)
-      left join instances i on i.id = s.instance_id and i.host_id = ${hostId}
-      left join tenants t on t.id = s.tenant_id and t.instance_id = i.id and i.shared
-     where s.sequence > 0 and s.seconds > 0
-       and (s.instance_id = '' or i.id is not null)
-       and (s.tenant_id = '' or t.id is not null)
-       and s.at > now() - interval '48 hours' and s.at < now() + interval '5 minutes'
-    on conflict do nothing
-    returning sequence`);
-  return kept.length;
+): Promise<void> {
+  await db.query(sql`
+    with kept as (
+      insert into samples (host_id, sequence, day, subject, at, seconds, readings, statements)
+      select ${hostId}, s.sequence, day_of_sample(s.at), coalesce(t.id, i.id, ${hostId}), s.at,
+             s.seconds, s.readings::jsonb, nullif(s.statements, '[]')::jsonb
+        from unnest(${samples.map(({ sequence }) => sequence)}::bigint[],
+                    ${samples.map(({ at }) => at)}::timestamptz[],
+                    ${samples.map(({ seconds }) => seconds)}::integer[],
+                    ${samples.map(({ instanceId }) => instanceId)}::text[],
+                    ${samples.map(({ tenantId }) => tenantId)}::text[],
+                    ${samples.map(({ readings }) => JSON.stringify(readings))}::text[],
+                    ${samples.map(({ statements }) => JSON.stringify(statements))}::text[])
+             as s (sequence, at, seconds, instance_id, tenant_id, readings, statements)
+        left join instances i on i.id = s.instance_id and i.host_id = ${hostId}
+        left join tenants t on t.id = s.tenant_id and t.instance_id = i.id and i.shared
+       where s.sequence > 0 and s.seconds > 0
+         and (s.instance_id = '' or i.id is not null)
+         and (s.tenant_id = '' or t.id is not null)
+         and s.at > now() - interval '48 hours' and s.at < now() + interval '5 minutes'
+      on conflict do nothing
+      returning subject, (readings->>'oom_kills')::float8 as oom_kills
+    ), short as (
+      select subject, sum(oom_kills) as processes from kept where oom_kills > 0 group by subject
+    )
+    insert into events (actor, kind, subject, after)
+    select ${hostId}, 'instance.out_of_memory', subject, json_build_object('processes', processes)
+      from short
+     where not exists (
+       select from events e
+        where e.subject = short.subject and e.kind = 'instance.out_of_memory'
+          and e.at > now() - interval '10 minutes')`);
 }
 
 /** What was measured of one subject in one step of time. */
