@@ -175,17 +175,19 @@ test("an extension that the engine lacks is refused with the reason, and wished 
   while (agent.tenants.get(id)?.extensions.length !== 0) await agent.pull();
 });
 
-test("every change is an event that names who made it", async () => {
+test("every change is an event with who made it and what is another than before", async () => {
   await dedicated();
   await settle({ work_mem: "1MB" });
   await platform.tenants.restart(tester, "solo", never);
   await platform.tenants.installExtension(tester, "solo", "hstore", never);
   const events = await platform.catalogue.database.query<{ kind: string; actor: string }>(sql`
-    select kind, actor from events where kind in
+    select kind, actor, before, after from events where kind in
       ('tenant.settings', 'tenant.restart', 'tenant.extensions') order by id`);
-  expect(events).toEqual([
-    { kind: "tenant.settings", actor: tester.principal },
-    { kind: "tenant.restart", actor: tester.principal },
-    { kind: "tenant.extensions", actor: tester.principal },
+  const actor = tester.principal;
+  expect(events).toMatchObject([
+    { kind: "tenant.settings", actor, before: { settings: {} } },
+    { kind: "tenant.restart", actor, before: null, after: null },
+    { kind: "tenant.extensions", actor },
   ]);
+  expect(events[0]).toHaveProperty("after.settings.work_mem");
 });

@@ -92,9 +92,13 @@ export async function changeInstance(db: Db, change: InstanceChange): Promise<bi
       insert into events (actor, kind, subject, before, after, request_id)
       select ${change.principal},
              case when ${change.restart}::boolean then 'tenant.restart' else 'tenant.settings' end,
-             e.tenant_id, json_build_object('settings', e.settings),
-             json_build_object('settings', instance.settings), ${change.eventRequestId}
+             e.tenant_id, told.before, told.after, ${change.eventRequestId}
         from instance join earlier e using (id)
+        -- A restart alone changes nothing of them.
+        left join lateral (
+          select json_build_object('settings', e.settings) as before,
+                 json_build_object('settings', instance.settings) as after
+           where instance.settings <> e.settings) told on true
     )
     select generation, pg_notify('aerodb_hosts', host_id), pg_notify('aerodb_routes', '')
       from instance`);
