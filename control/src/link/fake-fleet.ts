@@ -49,7 +49,8 @@ export class FakeFleet implements Fleet {
   wholeReads = 0;
   routeReads = 0;
   #tokens = 0;
-  #current = "";
+  /** The token of the newest stream of each host. */
+  readonly #current = new Map<HostId, string>();
   readonly #wakes = new Set<() => void>();
 
   /** Something changed. */
@@ -59,14 +60,15 @@ export class FakeFleet implements Fleet {
 
   /** Another control process took the host over. */
   takeOver(): void {
-    this.#current = "another";
+    for (const hostId of this.#current.keys()) this.#current.set(hostId, "another");
   }
 
-  async hostConnected(_: HostId, hello: HostHello): Promise<{ readonly token: string }> {
+  async hostConnected(hostId: HostId, hello: HostHello): Promise<{ readonly token: string }> {
     this.hellos.push(hello);
     this.#tokens += 1;
-    this.#current = `token-${this.#tokens}`;
-    return { token: this.#current };
+    const token = `token-${this.#tokens}`;
+    this.#current.set(hostId, token);
+    return { token };
   }
 
   async hostConflicted(_: HostId, conflict: HostConflict): Promise<void> {
@@ -82,15 +84,15 @@ export class FakeFleet implements Fleet {
     return this.#watch();
   }
 
-  async hostHeard(_: HostId, token: string, clockOffsetMs?: number): Promise<boolean> {
+  async hostHeard(hostId: HostId, token: string, clockOffsetMs?: number): Promise<boolean> {
     if (clockOffsetMs !== undefined) this.clockOffsets.push(clockOffsetMs);
-    return token === this.#current;
+    return token === this.#current.get(hostId);
   }
 
-  async takeHostFacts(_: HostId, token: string, facts: HostFacts): Promise<boolean> {
+  async takeHostFacts(hostId: HostId, token: string, facts: HostFacts): Promise<boolean> {
     await this.#takeIn();
     this.facts.push(facts);
-    return token === this.#current;
+    return token === this.#current.get(hostId);
   }
 
   async hostDisconnected(_: HostId, token: string): Promise<void> {

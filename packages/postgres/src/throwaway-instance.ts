@@ -44,7 +44,7 @@ export interface ThrowawayHome {
 export async function throwawayHome(
   enginePackage = inject("enginePackage"),
 ): Promise<ThrowawayHome> {
-  const directory = await mkdtemp(join(tmpdir(), "aerodb-"));
+  const directory = await mkdtemp(join(process.env["THROWAWAY_SERVERS"] ?? tmpdir(), "aerodb-"));
   await chmod(directory, 0o711);
   const shared = inject("enginesDirectory");
   const engine = await materializeEngine(await engineOf(enginePackage), join(shared, "engines"));

@@ -3,6 +3,7 @@ import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { chmod, chown, mkdir, mkdtemp, rename, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { openDatabase, sql } from "@aerodb/db";
@@ -34,7 +35,7 @@ export async function startThrowawayPostgres(
   const nobody = process.getuid?.() === 0 ? NOBODY : undefined;
   const owner = nobody ?? {};
   const { binDirectory } = await findEngine();
-  const home = await mkdtemp("/tmp/aerodb-test-");
+  const home = await mkdtemp(join(process.env["THROWAWAY_SERVERS"] ?? tmpdir(), "aerodb-test-"));
   if (nobody !== undefined) await chown(home, nobody.uid, nobody.gid);
   const data = join(home, "data");
   await fillData(data, { binDirectory, owner });
