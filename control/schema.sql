@@ -201,6 +201,19 @@ begin
                   (select coalesce(max(number), 0) from credit_notes)) + 1;
 end $function$
 ;
+CREATE OR REPLACE FUNCTION public.promised_times(tenants text[], month timestamp with time zone)
+ RETURNS TABLE(tenant_id text, times tstzmultirange)
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select s.tenant_id, range_agg(tstzrange(s.from_at, s.to_at))
+    from (select t.tenant_id, t.plan, t.from_at,
+                 lead(t.from_at) over (partition by t.tenant_id order by t.from_at) as to_at
+            from tenant_terms t where t.tenant_id = any(tenants)) s
+   where s.plan in (select plan from plan_promises where active_from <= month)
+   group by s.tenant_id
+$function$
+;
 CREATE OR REPLACE FUNCTION public.refuse_change()
  RETURNS trigger
  LANGUAGE plpgsql

@@ -8,8 +8,15 @@ import { ALERT_RULES } from "./alert-rules.ts";
 import { evaluateAlerts, listAlerts } from "./alerts.ts";
 import { getTenantAvailability } from "./availability.ts";
 import { listEvents } from "./events.ts";
-import { faultOf, openPlatform, type PlatformFixture, startCatalogue } from "./fake-platform.ts";
+import {
+  faultOf,
+  openPlatform,
+  type PlatformFixture,
+  startCatalogue,
+  tester,
+} from "./fake-platform.ts";
 import { getHost } from "./hosts.ts";
+import { readPlatformMetrics } from "./platform-metrics.ts";
 import { rollUpUsage } from "./usage-records.ts";
 import { addOldGateway, addOldTenant, MINUTE_MS, minute } from "./watched-fixture.ts";
 
@@ -157,6 +164,26 @@ test("a promise that burns is an alert, and one that is broken another", async (
       from (select date_trunc('month', now(), 'UTC') as month) m`);
   await evaluateAlerts(platform.control);
   expect(await burning()).toEqual([`error_budget_burn ${acme}`, `error_budget_spent ${acme}`]);
+});
+
+test("what was down while nothing was promised uses nothing of what a later plan promises", async () => {
+  const grew = await addOldTenant(platform, "grew", "free");
+  await watched(0, 6, [acme, grew]);
+  await platform.catalogue.database.query(sql`
+    insert into unreached_times (month, tenant_id, cause, times)
+    select m.month, ${grew}, 'busy',
+           tstzmultirange(tstzrange(m.month, least(m.month + interval '50 minutes', now())))
+      from (select date_trunc('month', now(), 'UTC') as month) m`);
+  await platform.tenants.update(tester, "grew", { plan: "pro" });
+  await evaluateAlerts(platform.control);
+  const found = (await alerts()).filter((each) => each.includes("error_budget"));
+  expect(found).toEqual([`error_budget_burn ${acme}`]);
+  const { promise } = await getTenantAvailability(platform.control, "grew", "");
+  expect(promise?.leftMinutes).toBe(promise?.budgetMinutes);
+  const { downTimes } = await readPlatformMetrics(platform.control);
+  const [down] = downTimes.filter(({ tenantId }) => tenantId === grew);
+  expect(down).toMatchObject({ budgetUsedSeconds: 0 });
+  expect(down?.budgetSeconds).toBeGreaterThan(0);
 });
 
 test("a host that is not heard is one, unless the catalogue could not hear it", async () => {

@@ -9,8 +9,8 @@ const METRICS = {
     { name: "quota_warned", severity: "warning", open: 2 },
   ],
   downTimes: [
-    { tenantId: one, seconds: 120, plannedSeconds: 0, budgetSeconds: 2_592 },
-    { tenantId: other, seconds: 60, plannedSeconds: 30, budgetSeconds: 0 },
+    { tenantId: one, seconds: 120, plannedSeconds: 0, budgetSeconds: 2_592, budgetUsedSeconds: 90 },
+    { tenantId: other, seconds: 60, plannedSeconds: 30, budgetSeconds: 0, budgetUsedSeconds: 0 },
   ],
   knownAt: new Date(60_000),
 } as const;
@@ -26,6 +26,6 @@ test("alerts of every rule and time that tenants were down are shown, tenants on
   expect(text.trimEnd().endsWith("# EOF")).toBe(true);
   const named = await renderMetrics(METRICS, true);
   expect(named).toContain('aerodb_tenant_down_seconds{planned="false",tenant_id="ten_1"} 120\n');
-  expect(named).toContain('aerodb_tenant_error_budget_left_seconds{tenant_id="ten_1"} 2472\n');
+  expect(named).toContain('aerodb_tenant_error_budget_left_seconds{tenant_id="ten_1"} 2502\n');
   expect(named).not.toContain('left_seconds{tenant_id="ten_2"}');
 });

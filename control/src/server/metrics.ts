@@ -52,7 +52,7 @@ function addBudgets(
     labelNames: ["tenant_id"],
     registers,
   });
-  for (const { tenantId, seconds, budgetSeconds } of downTimes) {
-    if (budgetSeconds > 0) left.set({ tenant_id: tenantId }, budgetSeconds - seconds);
+  for (const { tenantId, budgetSeconds, budgetUsedSeconds } of downTimes) {
+    if (budgetSeconds > 0) left.set({ tenant_id: tenantId }, budgetSeconds - budgetUsedSeconds);
   }
 }

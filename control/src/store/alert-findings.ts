@@ -64,13 +64,18 @@ export function findQuotaStages(db: Db, stage: QuotaStage): Promise<AlertFinding
  */
 export function findBudgetBurns(db: Db): Promise<AlertFinding[]> {
   return db.query(sql`
-    with burnt as materialized (
-      select u.tenant_id, seconds_of(range_agg(u.times)
-               * tstzmultirange(tstzrange(now() - interval '1 hour', now()))) as seconds
+    with down as materialized (
+      select u.tenant_id, range_agg(u.times)
+               * tstzmultirange(tstzrange(now() - interval '1 hour', now())) as times
         from unreached_times u
        where u.last_at > now() - interval '1 hour'
          and u.cause = any(${UNPLANNED}::text[])
        group by u.tenant_id
+    ), burnt as materialized (
+      select p.tenant_id, seconds_of(down.times * p.times) as seconds
+        from promised_times((select array_agg(tenant_id) from down),
+                            date_trunc('month', now(), 'UTC')) p
+        join down on down.tenant_id = p.tenant_id
     )
     select t.id as subject, d.seconds >= b.seconds * 0.1 as opens,
            format('The tenant %s was down for %s of the %s minutes that it may be in the month, '
@@ -87,18 +92,23 @@ export function findBudgetBurns(db: Db): Promise<AlertFinding[]> {
 export function findSpentBudgets(db: Db): Promise<AlertFinding[]> {
   return db.query(sql`
     with down as materialized (
-      select u.tenant_id, seconds_of(range_agg(u.times)) as seconds
+      select u.tenant_id, range_agg(u.times) as times
         from unreached_times u
        where u.month = date_trunc('month', now(), 'UTC') and u.cause = any(${UNPLANNED}::text[])
        group by u.tenant_id
+    ), used as materialized (
+      select p.tenant_id, seconds_of(down.times * p.times) as seconds
+        from promised_times((select array_agg(tenant_id) from down),
+                            date_trunc('month', now(), 'UTC')) p
+        join down on down.tenant_id = p.tenant_id
     )
     select t.id as subject, true as opens,
            format('The tenant %s was down for %s minutes this month, and may be for %s.', t.name,
                   round((d.seconds / 60)::numeric, 1), round((b.seconds / 60)::numeric, 1))
              as detail
-      from error_budgets((select array_agg(tenant_id) from down),
+      from error_budgets((select array_agg(tenant_id) from used),
                          date_trunc('month', now(), 'UTC')) b
-      join down d on d.tenant_id = b.tenant_id
+      join used d on d.tenant_id = b.tenant_id
       join tenants t on t.id = b.tenant_id
      where d.seconds > b.seconds and t.deleted_at is null`);
 }

@@ -165,6 +165,8 @@ export interface DownTime {
   readonly plannedSeconds: number;
   /** For how long it may be down in the month; 0: nothing is promised. */
   readonly budgetSeconds: number;
+  /** How much of that it was: what was down while nothing was promised is no part of it. */
+  readonly budgetUsedSeconds: number;
 }
 
 /** Of every tenant to whom there was such a time this month. */
@@ -185,10 +187,13 @@ export function listDownTimes(
     )
     select d.tenant_id as "tenantId", seconds_of(d.unplanned) as seconds,
            seconds_of(d.planned - d.unplanned) as "plannedSeconds",
-           coalesce(b.seconds, 0) as "budgetSeconds"
+           coalesce(b.seconds, 0) as "budgetSeconds",
+           seconds_of(d.unplanned * coalesce(p.times, '{}')) as "budgetUsedSeconds"
       from down d
       left join error_budgets((select array_agg(tenant_id) from down),
                               date_trunc('month', now(), 'UTC')) b on b.tenant_id = d.tenant_id
+      left join promised_times((select array_agg(tenant_id) from down),
+                               date_trunc('month', now(), 'UTC')) p on p.tenant_id = d.tenant_id
      where not (isempty(d.unplanned) and isempty(d.planned))
      order by d.tenant_id`);
 }
