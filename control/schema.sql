@@ -1073,7 +1073,7 @@ create view quota_standings as
             ELSE o.quota
         END AS quota,
     (o.tenant_id IS NOT NULL) AS overridden,
-    (COALESCE(u.used, (0)::numeric))::bigint AS used,
+    (LEAST(COALESCE(u.used, (0)::numeric), ('9223372036854775807'::bigint)::numeric))::bigint AS used,
     u.at AS used_at,
     COALESCE(s.stage, 'within'::text) AS stage,
     s.since

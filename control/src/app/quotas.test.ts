@@ -134,6 +134,24 @@ test("a repeat writes nothing, and what is left out is the plan's again", async 
   ]);
 });
 
+test("readings that add up to more than can be keep nobody else within its quotas", async () => {
+  const { id: other } = await platform.create("other");
+  const gateway = await addOldGateway(platform, "g1");
+  const endedAt = now();
+  const most = { tenantId, startedAt: endedAt, endedAt, meter: "api_requests", value: 2n ** 60n };
+  const events = Array.from({ length: 9 }, (_, at) => ({ ...most, sequence: BigInt(at + 1) }));
+  const others = { ...most, sequence: 10n, tenantId: other, value: 10_000n };
+  await platform.fleet.takeUsage(gateway, [...events, others]);
+  await rollUpUsage(platform.control);
+  await evaluateQuotas(platform.control);
+  // Looked at again, with what they came to written down.
+  await evaluateQuotas(platform.control);
+  const requests = async (tenant: string) =>
+    (await getTenantQuotas(platform.control, tenant)).standings[1];
+  expect(await requests("other")).toMatchObject({ used: 10_000n, stage: "reached" });
+  expect(await requests("acme")).toMatchObject({ used: 2n ** 63n - 1n, stage: "reached" });
+});
+
 test("a quota that is given twice, and one of nobody, are refused", async () => {
   const twice = [1n, 2n].map((quota) => ({ resource: "storage_bytes", quota }) as const);
   const ask = { tenant: "acme", overrides: twice };

@@ -38,7 +38,7 @@ export async function listTightStandings(db: Db): Promise<QuotaStanding[]> {
     select tenant_id as "tenantId", resource, quota, overridden, used, used_at as "usedAt",
            stage, since
       from quota_standings
-     where stage <> 'within' or used * 2 >= quota`);
+     where stage <> 'within' or used >= quota / 2`);
   return rows.map(standingOf);
 }
 
