@@ -33,17 +33,22 @@ const SENTENCES: Readonly<Record<QuotaResource, Sentences>> = {
   },
 };
 
-/** What follows from the stage, and what would end it, in sentences. */
-export function explainQuota(standing: {
-  readonly resource: QuotaResource;
-  readonly used: bigint;
-  /** Undefined: unlimited. */
-  readonly quota: bigint | undefined;
-  readonly stage: QuotaStage;
+interface Suspension {
   /** When the tenant is, or was, suspended if this stays so; undefined: never. */
   readonly suspendsAt?: Date | undefined;
   readonly suspendedByQuota?: boolean;
-}): string {
+}
+
+/** What follows from the stage, and what would end it, in sentences. */
+export function explainQuota(
+  standing: Suspension & {
+    readonly resource: QuotaResource;
+    readonly used: bigint;
+    /** Undefined: unlimited. */
+    readonly quota: bigint | undefined;
+    readonly stage: QuotaStage;
+  },
+): string {
   const { resource, used, quota, stage } = standing;
   if (quota === undefined) return "Unlimited.";
   const { refused, freedBy } = SENTENCES[resource];
@@ -55,17 +60,25 @@ export function explainQuota(standing: {
     case "warned":
       return `${uses}. Once all is used, ${refused}. To have more room: ${freedBy}.`;
     case "reached":
+      if (isSuspended(standing)) {
+        return `${uses}, and the tenant is suspended for it. To end this: ${endedBy(resource)}.`;
+      }
       return `${uses}: ${refused}. To end this: ${freedBy}.${suspensionText(standing)}`;
   }
 }
 
-function suspensionText(standing: {
-  readonly suspendsAt?: Date | undefined;
-  readonly suspendedByQuota?: boolean;
-}): string {
-  const { suspendsAt, suspendedByQuota = false } = standing;
+function isSuspended({ suspendsAt, suspendedByQuota = false }: Suspension): boolean {
+  return suspendsAt !== undefined && suspendedByQuota;
+}
+
+/** Nobody gets in to remove anything while a tenant is suspended. */
+function endedBy(resource: QuotaResource): string {
+  if (resource === "spend_micro_usd_per_month") return SENTENCES[resource].freedBy;
+  return "raise the quota; or reinstate the tenant, which gives it its grace anew to free room in";
+}
+
+function suspensionText({ suspendsAt }: Suspension): string {
   if (suspendsAt === undefined) return "";
-  if (suspendedByQuota) return " The tenant is suspended for it.";
   const time = suspendsAt.toISOString().slice(0, 16).replace("T", " ");
   return ` If it stays so, the tenant is suspended at ${time} UTC.`;
 }
