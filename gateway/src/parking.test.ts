@@ -44,3 +44,16 @@ test.each([
   end();
   expect([over?.aborted, parking.of("ins_1")]).toEqual([true, undefined]);
 });
+
+test("control that says it again after its time, back from where it was, parks anew", () => {
+  const told: AbortSignal[] = [];
+  parking.join("ins_1", (over) => told.push(over));
+  say(true);
+  vi.advanceTimersByTime(MOST_MS);
+  say(true);
+  say(true);
+  expect(told.map(({ aborted }) => aborted)).toEqual([true, false]);
+  expect(parking.of("ins_1")).toBe(told[1]);
+  vi.advanceTimersByTime(MOST_MS);
+  expect(parking.of("ins_1")).toBeUndefined();
+});

@@ -61,7 +61,8 @@ export class Parking {
       this.#parked.delete(instanceId);
       held?.cancel();
       held?.over.abort();
-    } else if (held === undefined) {
+    } else if (held === undefined || held.over.signal.aborted) {
+      // Said again after its time: control was gone before the host knew of it, which does now.
       const over = new AbortController();
       const cancel = after(this.#mostMs, () => over.abort());
       this.#parked.set(instanceId, { over, cancel });
