@@ -96,7 +96,7 @@ AS $function$
       from tenant_terms s where s.tenant_id = any(tenant_ids)
   )
   select a.tenant_id, a.meter, a.hour, coalesce(round(sum(
-           s.value * 1000 * extract(epoch from least(s.to_at, t.to_at)
+           s.value::numeric * 1000 * extract(epoch from least(s.to_at, t.to_at)
                                                - greatest(s.from_at, t.from_at)))), 0)
     from asked a
     left join (spans s join terms t on t.tenant_id = s.tenant_id and t.plan is not null

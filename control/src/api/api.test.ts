@@ -1,6 +1,7 @@
 import { Fault } from "@aerodb/model";
 import { FaultDetailSchema } from "@aerodb/rpc/aerodb/control/v1/fault_pb.js";
 import { TenantService } from "@aerodb/rpc/aerodb/control/v1/tenant_service_pb.js";
+import { UsageService } from "@aerodb/rpc/aerodb/control/v1/usage_service_pb.js";
 import { silent } from "@aerodb/runtime";
 import { Code, createClient } from "@connectrpc/connect";
 import { describe, expect, test } from "vitest";
@@ -51,6 +52,21 @@ test("a fault is answered with its code, its sentence and its details", async ()
     code: "NO_FEASIBLE_HOST",
     details,
   });
+});
+
+test("amounts beyond what a message can say are told as the largest that it can", async () => {
+  const options = fakeApi();
+  const { usage } = options.application;
+  const ofTenant: typeof usage.ofTenant = async (tenant) => {
+    const answer = await usage.ofTenant(tenant);
+    const most = { amount: 2n ** 70n, days: [{ date: "2026-01-01", amount: 2n ** 70n }] };
+    return { ...answer, meters: answer.meters.map((each) => ({ ...each, ...most })) };
+  };
+  const client = createClient(UsageService, transportOf(fakeApi({ usage: { ofTenant } })));
+  const headers = { authorization: "Bearer platform:admin" };
+  const answer = await client.getTenantUsage({ tenant: OWN }, { headers });
+  const largest = 2n ** 63n - 1n;
+  expect(answer.usage?.meters).toMatchObject([{ amount: largest, days: [{ amount: largest }] }]);
 });
 
 test("a bug answers INTERNAL with the request id, and keeps its text to itself", async () => {

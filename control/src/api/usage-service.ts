@@ -9,6 +9,8 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { MeterUsage, TenantUsage } from "../app/usage-report.ts";
 
+const LARGEST = 2n ** 63n - 1n;
+
 export interface Usage {
   /** Of this month so far without a month. */
   ofTenant(tenant: string, month?: string): Promise<TenantUsage>;
@@ -40,9 +42,15 @@ function encodeMeter(usage: MeterUsage): MessageInitShape<typeof MeterUsageSchem
   const { meter, amount, average, now, days } = usage;
   return {
     ...{ meter, kind, about, unit: unitOf(meter, kind) },
-    ...{ amount, average, days: [...days] },
+    ...{ amount: told(amount), average },
+    days: days.map((day) => ({ date: day.date, amount: told(day.amount) })),
     ...(now !== undefined && { now }),
   };
+}
+
+/** What messages can say: readings that cannot be true may add up to more. */
+function told(amount: bigint): bigint {
+  return amount > LARGEST ? LARGEST : amount;
 }
 
 /** The unit is the end of the meter's name, as in `egress_bytes`; else it counts. */

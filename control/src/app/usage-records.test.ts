@@ -168,9 +168,14 @@ test("records follow from the ledger, in whatever order and however often events
   );
 });
 
+/** What a tenant stores, from the first minute on. */
+function reads(value: number): Reading {
+  return { meter: "storage_bytes", minute: 0, value, gateway: 0 };
+}
+
 test("a gauge holds while nobody tells anything new, and across the turn of a month", async () => {
   const tenantId = await addTenant();
-  const told: Reading = { meter: "storage_bytes", minute: 0, value: 3, gateway: 0 };
+  const told = reads(3);
   await platform.fleet.takeUsage(host, [eventOf(tenantId, told)]);
   await rollUpUsage(platform.control);
   // As if it were last rolled up in its first hour, and the agent silent since.
@@ -181,6 +186,23 @@ test("a gauge holds while nobody tells anything new, and across the turn of a mo
   await rollUpUsage(platform.control);
   expect(await recordsOf(tenantId)).toEqual(recomputed([told]));
   expect(recomputed([told])).toHaveLength(HOURS);
+});
+
+test("readings as large as any are added up, and what others used is written all the same", async () => {
+  const [tenantId, other] = [await addTenant(), await addTenant()];
+  const most = reads(2 ** 60);
+  await platform.fleet.takeUsage(host, [eventOf(tenantId, most), eventOf(other, reads(3))]);
+  for (let times = 0; times < 9; times += 1) {
+    await platform.fleet.takeUsage(host, [eventOf(tenantId, { ...most, meter: "wal_bytes" })]);
+  }
+  await rollUpUsage(platform.control);
+  expect(await recordsOf(other)).toEqual(recomputed([reads(3)]));
+  const sums = (await recordsOf(tenantId)).filter(([, hour]) => hour === 0);
+  const [hourMs, total] = [2 ** 60 * HOUR_MS, 9 * 2 ** 60];
+  expect(sums).toEqual([
+    ["storage_bytes", 0, hourMs],
+    ["wal_bytes", 0, total],
+  ]);
 });
 
 test("a gateway that read twice in a minute has one peak in it, and two gateways have two", async () => {
