@@ -1,15 +1,6 @@
-import {
-  copyFileSync,
-  existsSync,
-  linkSync,
-  mkdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { newSecret } from "@aerodb/runtime";
+import { newSecret, replaceFileSync } from "@aerodb/runtime";
 
 /**
  * The password of the platform's superuser in every instance of this host, kept in a file that only
@@ -21,9 +12,7 @@ export function ensureRootPassword(home: string, engineDirectory: string): strin
   const shared = join(engineDirectory, "root-password");
   if (!existsSync(own)) {
     if (!existsSync(shared)) makeOnce(shared);
-    const draft = `${own}.new`;
-    copyFileSync(shared, draft);
-    renameSync(draft, own);
+    replaceFileSync(own, readFileSync(shared));
   }
   return readFileSync(own, "utf8").trim();
 }

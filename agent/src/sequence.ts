@@ -1,4 +1,5 @@
-import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { replaceFileSync } from "@aerodb/runtime";
 
 /** Numbers put aside at once: so many are lost when the agent is killed, and none is used twice. */
 const BLOCK = 1_000_000n;
@@ -23,8 +24,6 @@ export class Sequence {
 
   #reserve(): void {
     this.#reserved = this.#last + BLOCK;
-    const draft = `${this.#path}.new`;
-    writeFileSync(draft, this.#reserved.toString(), { mode: 0o600, flush: true });
-    renameSync(draft, this.#path);
+    replaceFileSync(this.#path, this.#reserved.toString());
   }
 }

@@ -3,10 +3,17 @@
  * waiting for one to be made and started. Control knows of them and gives one away by asking for an
  * instance of its id: from then on it is like any other, and what is written here counts no more.
  */
-import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { totalmem } from "node:os";
 import { type InstanceId, isId, lookAgain, messageOf, type Outcome, settled } from "@aerodb/model";
-import { failpoint, type Logger, type Loop, newId, startLoop } from "@aerodb/runtime";
+import {
+  failpoint,
+  type Logger,
+  type Loop,
+  newId,
+  replaceFileSync,
+  startLoop,
+} from "@aerodb/runtime";
 import type { FoundInstance, InstanceDriver, RunningInstance } from "./drivers/driver.ts";
 import type { AppliedSpec, InstanceSpec } from "./instance-spec.ts";
 
@@ -223,10 +230,7 @@ export class WarmInstances {
   }
 
   #save(): void {
-    const draft = `${this.#ports.file}.new`;
-    const text = JSON.stringify(Object.fromEntries(this.#listed));
-    writeFileSync(draft, text, { mode: 0o600, flush: true });
-    renameSync(draft, this.#ports.file);
+    replaceFileSync(this.#ports.file, JSON.stringify(Object.fromEntries(this.#listed)));
   }
 }
 

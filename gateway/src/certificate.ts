@@ -4,10 +4,10 @@
  * is over.
  */
 import { X509Certificate } from "node:crypto";
-import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Fault } from "@aerodb/model";
-import { now } from "@aerodb/runtime";
+import { now, replaceFileSync } from "@aerodb/runtime";
 
 export interface ServerCertificate {
   /** PEM, with what clients need to build the chain. */
@@ -63,8 +63,7 @@ async function developmentCertificate(from: {
       validForDays: VALID_DAYS,
     });
     const pem = issued.certificate + authority.certificate + issued.privateKey;
-    writeFileSync(`${path}.new`, pem, { mode: 0o600 });
-    renameSync(`${path}.new`, path);
+    replaceFileSync(path, pem);
   }
   const pem = readFileSync(path, "utf8");
   return { certificate: pem, privateKey: pem, caFile };

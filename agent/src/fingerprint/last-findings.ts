@@ -2,9 +2,10 @@
  * What the agent found out about its host, kept for the next agent on it: one that starts on a busy
  * machine would else report that the host has lost whatever it did not find again in time.
  */
-import { readFile, rename, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { deserialize, serialize } from "node:v8";
+import { replaceFile } from "@aerodb/runtime";
 
 /** By the name of the probe. */
 export type Findings = ReadonlyMap<string, unknown>;
@@ -45,10 +46,8 @@ export class LastFindings {
     const kept: Kept = { format: FORMAT, bootId: this.#bootId, findings };
     const bytes = serialize(kept);
     if (this.#written?.equals(bytes)) return;
-    const draft = `${this.#path}.new`;
     try {
-      await writeFile(draft, bytes, { mode: 0o600 });
-      await rename(draft, this.#path);
+      await replaceFile(this.#path, bytes, { flush: false });
       this.#written = bytes;
     } catch {}
   }

@@ -2,7 +2,8 @@
  * What the server of an instance was started with or brought to, in a file beside its data: an
  * agent that adopts the server knows what is to be done, and what waits for a restart.
  */
-import { readFile, rename, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
+import { replaceFile } from "@aerodb/runtime";
 import type { AppliedSpec } from "../instance-spec.ts";
 
 interface Written extends Omit<AppliedSpec, "startedFor"> {
@@ -28,8 +29,8 @@ export async function readApplied(path: string): Promise<AppliedSpec | undefined
 /** Whole or not at all. */
 export async function writeApplied(path: string, applied: AppliedSpec): Promise<void> {
   const written: Written = { ...applied, startedFor: applied.startedFor.toString() };
-  await writeFile(`${path}.new`, JSON.stringify(written), { mode: 0o600 });
-  await rename(`${path}.new`, path);
+  // A server that runs does not outlast a power failure either.
+  await replaceFile(path, JSON.stringify(written), { flush: false });
 }
 
 function parse(text: string): Partial<Written> {

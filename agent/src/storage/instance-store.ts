@@ -8,13 +8,12 @@ import {
   canChangeOwner,
   type Engine,
   flushFileSystem,
-  flushFolder,
   type InstanceShape,
   type Owner,
   requireChecksums,
   writeConfiguration,
 } from "@aerodb/postgres";
-import { failpoint, type Logger } from "@aerodb/runtime";
+import { failpoint, flushFolder, type Logger } from "@aerodb/runtime";
 import { type AppliedSpec, appliedAtStart, type InstanceSpec } from "../instance-spec.ts";
 import { readApplied, writeApplied } from "./applied-record.ts";
 import { BlankInstances } from "./blank-instances.ts";

@@ -5,9 +5,9 @@
  * certificate: a host that joins anew still knows its own.
  */
 import { randomBytes } from "node:crypto";
-import { lstat, readFile, rename, writeFile } from "node:fs/promises";
+import { lstat, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { flushFolder } from "@aerodb/postgres";
+import { replaceFile } from "@aerodb/runtime";
 
 const FILE = "mark";
 const MARK = /^[0-9a-f]{32}\n$/;
@@ -16,8 +16,7 @@ const MARK = /^[0-9a-f]{32}\n$/;
 async function homeMark(home: string): Promise<string> {
   const found = await readMark(home);
   if (found !== undefined) return found;
-  await writeMark(home, `${randomBytes(16).toString("hex")}\n`);
-  await flushFolder(home);
+  await replaceFile(join(home, FILE), `${randomBytes(16).toString("hex")}\n`);
   // Whoever made it first in the same moment has made it for all.
   return (await readMark(home)) ?? Promise.reject(new Error(`bug: ${home} lost its mark`));
 }
@@ -27,7 +26,8 @@ async function homeMark(home: string): Promise<string> {
  * left to who made the directory.
  */
 export async function putMark(directory: string, home: string): Promise<void> {
-  if ((await readMark(directory)) === undefined) await writeMark(directory, await homeMark(home));
+  if ((await readMark(directory)) !== undefined) return;
+  await replaceFile(join(directory, FILE), await homeMark(home), { flush: false });
 }
 
 /** Whether a directory, and no link to one, carries the mark of a home. */
@@ -44,11 +44,4 @@ async function readMark(directory: string): Promise<string | undefined> {
   if ((await lstat(path).catch(() => undefined))?.isFile() !== true) return undefined;
   const text = await readFile(path, "utf8");
   return MARK.test(text) ? text : undefined;
-}
-
-/** Whole or not at all: a mark that was torn would be nobody's. */
-async function writeMark(directory: string, mark: string): Promise<void> {
-  const draft = join(directory, `${FILE}.new`);
-  await writeFile(draft, mark, { mode: 0o600 });
-  await rename(draft, join(directory, FILE));
 }

@@ -5,8 +5,7 @@
 import { chmod, mkdir, readdir, realpath, rename } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { type InstanceId, isId } from "@aerodb/model";
-import { flushFolder } from "@aerodb/postgres";
-import { failpoint, now } from "@aerodb/runtime";
+import { failpoint, flushFolder, now } from "@aerodb/runtime";
 import { isUnder, mountsUnder, readLoopDevices, unmountUnder } from "./mounts.ts";
 import { carriesMark } from "./own-mark.ts";
 import { mountedAt, removeTree } from "./remove-tree.ts";

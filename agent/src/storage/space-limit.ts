@@ -1,7 +1,6 @@
 /** The limit that an instance's space was made for, noted beside it. */
-import { readFile, rename, rm, writeFile } from "node:fs/promises";
-import { dirname } from "node:path";
-import { flushFolder } from "@aerodb/postgres";
+import { readFile, rm } from "node:fs/promises";
+import { replaceFile } from "@aerodb/runtime";
 
 export interface SpaceLimit {
   /** What holds the limit; `none` where the host has nothing that could. */
@@ -31,8 +30,5 @@ export async function writeLimit(
   { flush = true }: { readonly flush?: boolean } = {},
 ): Promise<void> {
   if (limit === undefined) return rm(path, { force: true });
-  const draft = `${path}.new`;
-  await writeFile(draft, `${limit.means} ${limit.storageMiB}\n`, { mode: 0o600, flush });
-  await rename(draft, path);
-  if (flush) await flushFolder(dirname(path));
+  await replaceFile(path, `${limit.means} ${limit.storageMiB}\n`, { flush });
 }

@@ -3,11 +3,11 @@
  * ends with the process that holds it however that ends; who holds it is written beside it, for
  * people and for the other verbs.
  */
-import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Fault } from "@aerodb/model";
-import { identifyProcess, isAlive, type ProcessIdentity } from "@aerodb/runtime";
+import { identifyProcess, isAlive, type ProcessIdentity, replaceFileSync } from "@aerodb/runtime";
 
 /** What a running `up` tells about itself. */
 export interface RunningUp extends ProcessIdentity {
@@ -39,8 +39,10 @@ export function takeHome(home: string, about: Omit<RunningUp, keyof ProcessIdent
   const self = identifyProcess(process.pid);
   if (self === undefined) throw new Error("bug: no /proc entry for this process");
   const path = join(home, HOLDER_FILE);
-  writeFileSync(`${path}.new`, `${JSON.stringify({ ...self, ...about })}\n`);
-  renameSync(`${path}.new`, path);
+  replaceFileSync(path, `${JSON.stringify({ ...self, ...about })}\n`, {
+    mode: 0o644,
+    flush: false,
+  });
   return {
     release() {
       rmSync(path, { force: true });

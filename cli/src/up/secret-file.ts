@@ -1,9 +1,9 @@
 /** Secrets on disk: readable by their owner only, there whole or not at all. */
-import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { replaceFileSync } from "@aerodb/runtime";
 
 export function writeSecret(path: string, text: string): void {
-  writeFileSync(`${path}.new`, `${text}\n`, { mode: 0o600 });
-  renameSync(`${path}.new`, path);
+  replaceFileSync(path, `${text}\n`);
 }
 
 export function readSecret(path: string): string | undefined {

@@ -11,10 +11,10 @@ import {
   sign as signBytes,
   X509Certificate,
 } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Fault, messageOf } from "@aerodb/model";
-import { now } from "@aerodb/runtime";
+import { now, replaceFileSync } from "@aerodb/runtime";
 import * as x509 from "@peculiar/x509";
 import { BACKDATED_MS } from "./certificate-life.ts";
 import { generateKeyPair, KEY_ALGORITHM, privateKeyPem, SIGNATURE_ALGORITHM } from "./keys.ts";
@@ -158,10 +158,9 @@ async function makeAuthority(
   });
   // The key comes last: an authority is there when its key is, so a crash before makes a new one.
   mkdirSync(join(keyPath, ".."), { recursive: true });
-  writeFileSync(certificatePath, `${certificate.toString("pem")}\n`, { mode: 0o644 });
+  replaceFileSync(certificatePath, `${certificate.toString("pem")}\n`, { mode: 0o644 });
   const privateKey = await privateKeyPem(keys.privateKey, passphrase);
-  writeFileSync(`${keyPath}.new`, privateKey, { mode: 0o600 });
-  renameSync(`${keyPath}.new`, keyPath);
+  replaceFileSync(keyPath, privateKey);
 }
 
 /** Each certificate is read, so that a broken file is found here and not by those who trust it. */

@@ -1,15 +1,7 @@
 /** Who a process is, on disk: its id, its key, its certificate and the authority it trusts. */
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  writeSync,
-} from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { replaceFileSync } from "@aerodb/runtime";
 import type { KeyMaterial } from "./held-keys.ts";
 
 export interface Identity extends KeyMaterial {
@@ -29,28 +21,10 @@ export function loadIdentity(directory: string): Identity | undefined {
   return existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as Identity) : undefined;
 }
 
-/** Keeps an identity, as `writeSecret` does. */
+/** Keeps an identity, for its owner's eyes only. */
 export function saveIdentity(directory: string, identity: Identity): void {
   mkdirSync(directory, { recursive: true });
-  writeSecret(join(directory, FILE), `${JSON.stringify(identity, undefined, 2)}\n`);
-}
-
-/** Writes a file for its owner's eyes only, whole or not at all, through a power failure too. */
-export function writeSecret(path: string, text: string): void {
-  const file = openSync(`${path}.new`, "w", 0o600);
-  try {
-    writeSync(file, text);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-  renameSync(`${path}.new`, path);
-  const directory = openSync(join(path, ".."), "r");
-  try {
-    fsyncSync(directory);
-  } finally {
-    closeSync(directory);
-  }
+  replaceFileSync(join(directory, FILE), `${JSON.stringify(identity, undefined, 2)}\n`);
 }
 
 export interface JoinOptions {

@@ -5,12 +5,12 @@ import { join } from "node:path";
 import { connect as connectTls, type DetailedPeerCertificate } from "node:tls";
 import { Fault, messageOf } from "@aerodb/model";
 import { PlatformService } from "@aerodb/rpc/aerodb/control/v1/platform_service_pb.js";
-import { backoffMs, failpoint, monotonicMs, sleep, within } from "@aerodb/runtime";
+import { backoffMs, failpoint, monotonicMs, replaceFileSync, sleep, within } from "@aerodb/runtime";
 import { faultFromConnectError } from "@aerodb/wire";
 import { ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { newPrivateKey, requireCertificate } from "./certificate-check.ts";
-import { type Identity, type JoinOptions, saveIdentity, writeSecret } from "./identity.ts";
+import { type Identity, type JoinOptions, saveIdentity } from "./identity.ts";
 import { parseJoinToken } from "./join-token.ts";
 import { remedyOfTime } from "./out-of-time.ts";
 import { signingRequest } from "./signing-request.ts";
@@ -119,7 +119,7 @@ function joiningKey(directory: string): KeyObject {
   if (existsSync(path)) return createPrivateKey(readFileSync(path, "utf8"));
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const privateKey = newPrivateKey();
-  writeSecret(path, privateKey.export({ type: "pkcs8", format: "pem" }).toString());
+  replaceFileSync(path, privateKey.export({ type: "pkcs8", format: "pem" }).toString());
   return privateKey;
 }
 

@@ -1,9 +1,10 @@
 import { execFile } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { Fault, messageOf } from "@aerodb/model";
+import { flushFolder } from "@aerodb/runtime";
 
 const run = promisify(execFile);
 
@@ -66,16 +67,6 @@ export async function flushFileSystem(...paths: readonly string[]): Promise<void
     await run("sync", ["--file-system", ...paths], { timeout: FLUSH_DEADLINE_MS });
   } catch (error) {
     throw new Fault("UNAVAILABLE", `Could not flush ${paths.join()} to disk: ${messageOf(error)}`);
-  }
-}
-
-/** Makes what was created, renamed and removed in a folder outlast a power failure. */
-export async function flushFolder(path: string): Promise<void> {
-  const folder = await open(path, "r");
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
   }
 }
 

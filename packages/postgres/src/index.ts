@@ -1,6 +1,6 @@
 export * from "./allowed-extensions.ts";
 export * from "./before-start.ts";
-export { flushFileSystem, flushFolder, removeDrafts } from "./built-directory.ts";
+export { flushFileSystem, removeDrafts } from "./built-directory.ts";
 export * from "./configuration.ts";
 export * from "./configuration-lines.ts";
 export * from "./connection.ts";

@@ -11,5 +11,6 @@ export * from "./make-home.ts";
 export * from "./process-identity.ts";
 export * from "./process-life.ts";
 export * from "./process-stat.ts";
+export * from "./replace-file.ts";
 export * from "./spool.ts";
 export * from "./waiters.ts";

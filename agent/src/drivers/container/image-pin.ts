@@ -3,8 +3,9 @@
  * that moves changes nothing until the operator names another.
  */
 import { createHash } from "node:crypto";
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { replaceFile } from "@aerodb/runtime";
 
 export interface ImagePin {
   readonly id: string;
@@ -22,8 +23,7 @@ export async function readPin(directory: string, name: string): Promise<ImagePin
 export async function writePin(directory: string, name: string, pin: ImagePin): Promise<void> {
   const path = pathOf(directory, name);
   await mkdir(directory, { recursive: true });
-  await writeFile(`${path}.new`, `${JSON.stringify({ name, ...pin })}\n`, { flush: true });
-  await rename(`${path}.new`, path);
+  await replaceFile(path, `${JSON.stringify({ name, ...pin })}\n`);
 }
 
 function pathOf(directory: string, name: string): string {

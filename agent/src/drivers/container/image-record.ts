@@ -3,9 +3,10 @@
  * only to find that nothing changed would keep the first start after a restart waiting.
  */
 import { createHash } from "node:crypto";
-import { mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
+import { mkdir, readFile, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Engine } from "@aerodb/postgres";
+import { replaceFile } from "@aerodb/runtime";
 
 interface ImageRecord {
   readonly tag: string;
@@ -36,8 +37,7 @@ export async function recordTag(
 ): Promise<void> {
   const path = pathOf(directory, engine);
   await mkdir(directory, { recursive: true });
-  await writeFile(`${path}.new`, JSON.stringify(record));
-  await rename(`${path}.new`, path);
+  await replaceFile(path, JSON.stringify(record));
 }
 
 /** A file that is added or replaced by another changes the folder that it is in. */
