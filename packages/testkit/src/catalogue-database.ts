@@ -29,7 +29,9 @@ export async function startCatalogueServer(
     async fresh() {
       copies += 1;
       const name = `catalogue_${copies}`;
-      await admin.pool.query(`create database ${name} template template_catalogue`);
+      // A third less work than the same through the log.
+      const how = "template template_catalogue strategy file_copy";
+      await admin.pool.query(`create database ${name} ${how}`);
       const url = server.url(name);
       const maxConnections = options.maxConnections ?? 10;
       const database = openDatabase({ url, applicationName: "test", maxConnections });
