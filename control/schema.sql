@@ -85,9 +85,11 @@ AS $function$
          where e.tenant_id = a.tenant_id and e.meter = a.meter and e.ended_at < a.hour
          order by e.ended_at desc, e.source desc, e.sequence desc limit 1) e
   ), spans as (
-    select r.tenant_id, r.meter, r.hour, r.value, r.at as from_at,
-           lead(r.at, 1, least(r.hour + interval '1 hour', until)) over (
-             partition by r.tenant_id, r.meter, r.hour order by r.at, r.source, r.sequence) as to_at
+    select r.tenant_id, r.meter, r.hour, r.value, least(r.at, until) as from_at,
+           -- What a clock that is ahead read holds from then on, and nothing holds in advance.
+           least(until, lead(r.at, 1, r.hour + interval '1 hour') over (
+             partition by r.tenant_id, r.meter, r.hour order by r.at, r.source, r.sequence))
+             as to_at
       from readings r
   ), terms as (
     select s.tenant_id, s.plan, s.from_at,

@@ -205,6 +205,18 @@ test("readings as large as any are added up, and what others used is written all
   ]);
 });
 
+test("a gauge read by a clock that is ahead counts for nothing yet, and others are written", async () => {
+  const [tenantId, other] = [await addTenant(), await addTenant()];
+  const early = new Date(now().getTime() + HOUR_MS - MINUTE_MS);
+  const event = { ...eventOf(tenantId, reads(3)), startedAt: early, endedAt: early };
+  await platform.fleet.takeUsage(host, [event, eventOf(other, reads(3))]);
+  await rollUpUsage(platform.control);
+  expect(await recordsOf(other)).toEqual(recomputed([reads(3)]));
+  const [sum] = await platform.catalogue.database.query<{ amount: string }>(sql`
+    select sum(amount)::text as amount from usage_records where tenant_id = ${tenantId}`);
+  expect(sum).toEqual({ amount: "0" });
+});
+
 test("a gateway that read twice in a minute has one peak in it, and two gateways have two", async () => {
   const tenantId = await addTenant();
   for (const [value, gateway] of [
