@@ -4,6 +4,8 @@ import { now } from "@aerodb/runtime";
 import type { CatalogueServer } from "@aerodb/testkit";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { emptyTomorrowsSamples } from "../store/samples.ts";
+import { evaluateAlerts } from "./alerts.ts";
+import { calculateCost } from "./cost.ts";
 import { faultOf, openPlatform, type PlatformFixture, startCatalogue } from "./fake-platform.ts";
 import { getHost } from "./hosts.ts";
 import { getHostMetrics, getTenantMetrics } from "./metrics.ts";
@@ -200,4 +202,13 @@ test("an instance of another host, or of none, is not found", async () => {
     const asked = getHostMetrics(platform.control, host, { ...HOUR, instanceId: named });
     expect((await faultOf(asked)).code).toBe("INSTANCE_NOT_FOUND");
   }
+});
+
+test("readings that nothing can be divided by keep no alert and no cost from being told", async () => {
+  await platform.create("acme");
+  const { instanceId } = await instanceOf("acme");
+  const disk = { disk_total_bytes: 1e-300, disk_free_bytes: 9e15 };
+  await take(sample({ values: disk }), sample({ instanceId, values: { cpu_seconds: 5e-324 } }));
+  await evaluateAlerts(platform.control);
+  expect(await calculateCost(platform.control)).toMatchObject({ hosts: 1 });
 });

@@ -17,6 +17,8 @@ const MOST_SECONDS = 7 * 86_400;
 const FAR_MS = 30 * 86_400_000;
 const LAST_SEQUENCE = 2n ** 63n - 1n;
 const LARGEST = Number.MAX_SAFE_INTEGER;
+/** Nothing measures less: by such a number the catalogue could not divide. */
+const SMALLEST = 1e-9;
 
 /**
  * Keeps what a host measured, each span once. What cannot be true, or is not the host's to say, is
@@ -52,7 +54,7 @@ function credible(sent: SentSample): readonly Sample[] {
 
 function credibleReadings(values: Readonly<Record<string, number>>): Readings {
   const known = Object.entries(values).filter(([name, value]) => isMetric(name) && isAmount(value));
-  return Object.fromEntries(known);
+  return Object.fromEntries(known.map(([name, value]) => [name, value < SMALLEST ? 0 : value]));
 }
 
 function credibleStatement(statement: SampledStatement): readonly SampledStatement[] {
