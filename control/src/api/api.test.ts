@@ -1,5 +1,7 @@
 import { Fault } from "@aerodb/model";
+import { BillingService } from "@aerodb/rpc/aerodb/control/v1/billing_service_pb.js";
 import { FaultDetailSchema } from "@aerodb/rpc/aerodb/control/v1/fault_pb.js";
+import { PricingService } from "@aerodb/rpc/aerodb/control/v1/pricing_service_pb.js";
 import { TenantService } from "@aerodb/rpc/aerodb/control/v1/tenant_service_pb.js";
 import { UsageService } from "@aerodb/rpc/aerodb/control/v1/usage_service_pb.js";
 import { silent } from "@aerodb/runtime";
@@ -67,6 +69,39 @@ test("amounts beyond what a message can say are told as the largest that it can"
   const answer = await client.getTenantUsage({ tenant: OWN }, { headers });
   const largest = 2n ** 63n - 1n;
   expect(answer.usage?.meters).toMatchObject([{ amount: largest, days: [{ amount: largest }] }]);
+});
+
+test("sums of bills and costs beyond what a message can say are told as the largest", async () => {
+  const options = fakeApi();
+  const { billing, pricing } = options.application;
+  const [much, largest] = [2n ** 70n, 2n ** 63n - 1n];
+  const sums = { subtotalMicroUsd: much, creditMicroUsd: 0n, totalMicroUsd: much };
+  const toldSums = { subtotalMicroUsd: largest, totalMicroUsd: largest };
+  const summary: typeof billing.summary = async () => {
+    const answer = await billing.summary();
+    const months = [{ name: "2026-01", closed: true, invoices: 2, ...sums }];
+    return { ...answer, months, running: { ...answer.running, ...sums } };
+  };
+  const use = { memoryBytes: much, cpuMicros: much, storageBytes: much };
+  const costs = [
+    {
+      ...({ plan: "free", isolation: "schema", tenants: 1n, scarce: "cpu", use } as const),
+      ...{ whenFullMicroUsd: much, nowMicroUsd: much },
+    },
+  ];
+  const cost = async () => ({ ...(await pricing.cost()), usedMicroUsd: much, costs });
+  const transport = transportOf(
+    fakeApi({ billing: { ...billing, summary }, pricing: { ...pricing, cost } }),
+  );
+  const headers = { authorization: "Bearer platform:admin" };
+  const billed = await createClient(BillingService, transport).getBillingSummary({}, { headers });
+  expect(billed).toMatchObject({ months: [toldSums], running: toldSums });
+  expect(
+    await createClient(PricingService, transport).calculateCost({}, { headers }),
+  ).toMatchObject({
+    usedMicroUsd: largest,
+    costs: [{ memoryBytes: largest, cpuMicros: largest, whenFullMicroUsd: largest }],
+  });
 });
 
 test("a bug answers INTERNAL with the request id, and keeps its text to itself", async () => {

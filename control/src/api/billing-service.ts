@@ -13,9 +13,10 @@ import type { Caller } from "../app/control.ts";
 import type { CreditNote, CreditNoteAsk, CreditNotePage } from "../app/credit-notes.ts";
 import type { InvoiceDocument } from "../app/invoice-document.ts";
 import type { InvoiceDifference, Verification, VerificationAsk } from "../app/invoice-verify.ts";
-import { CURRENT, type Invoice, type InvoicePage } from "../app/invoices.ts";
+import { CURRENT, type Invoice, type InvoiceAmounts, type InvoicePage } from "../app/invoices.ts";
 import { callerOf } from "./caller.ts";
 import { encodeLine } from "./encode-line.ts";
+import { told } from "./told.ts";
 
 interface PageOf {
   readonly tenant: string;
@@ -65,10 +66,10 @@ export function billingService(billing: Billing): ServiceImpl<typeof BillingServ
     },
 
     async getBillingSummary() {
-      const { months, plans, running, ...sums } = await billing.summary();
+      const { months, plans, running, ...rest } = await billing.summary();
       return {
-        ...sums,
-        months: months.map(({ name: month, ...rest }) => ({ month, ...rest })),
+        ...rest,
+        months: months.map(({ name: month, ...of }) => ({ month, ...of, ...toldSums(of) })),
         plans: plans.map((plan) => ({ ...plan })),
         running: encodeRunning(running),
       };
@@ -87,8 +88,17 @@ function encodeRunning(
   const { name: month, derivedAt, ...sums } = running;
   const totalMicroUsd = sums.subtotalMicroUsd - sums.creditMicroUsd;
   return {
-    ...{ month, ...sums, totalMicroUsd },
+    ...{ month, ...sums, ...toldSums({ ...sums, totalMicroUsd }) },
     ...(derivedAt === undefined ? {} : { derivedAt: encodeTime(derivedAt) }),
+  };
+}
+
+/** Each bill can be said, and many of them together may be more. */
+function toldSums(sums: InvoiceAmounts): InvoiceAmounts {
+  return {
+    subtotalMicroUsd: told(sums.subtotalMicroUsd),
+    creditMicroUsd: told(sums.creditMicroUsd),
+    totalMicroUsd: told(sums.totalMicroUsd),
   };
 }
 

@@ -20,6 +20,7 @@ import type {
 } from "../app/pricing.ts";
 import { callerOf } from "./caller.ts";
 import { encodeLine } from "./encode-line.ts";
+import { told } from "./told.ts";
 
 export interface Pricing {
   calculate(ask: { readonly plan: string; readonly usage: UnitsByMeter }): Promise<Calculation>;
@@ -74,8 +75,8 @@ export function pricingService(pricing: Pricing): ServiceImpl<typeof PricingServ
     },
 
     async calculateCost() {
-      const { costs, ...sums } = await pricing.cost();
-      return { ...sums, costs: costs.map(encodeCost) };
+      const { costs, usedMicroUsd, ...rest } = await pricing.cost();
+      return { ...rest, usedMicroUsd: told(usedMicroUsd), costs: costs.map(encodeCost) };
     },
   };
 }
@@ -102,8 +103,15 @@ function encodeHostPrice(price: HostPrice): MessageInitShape<typeof HostPriceSch
 }
 
 function encodeCost(cost: TenantCost): MessageInitShape<typeof TenantCostSchema> {
-  const { use, tenants, ...rest } = cost;
-  return { ...rest, ...use, tenants: Number(tenants) };
+  const { plan, isolation, scarce, tenants, use } = cost;
+  return {
+    ...{ plan, isolation, scarce, tenants: Number(tenants) },
+    memoryBytes: told(use.memoryBytes),
+    cpuMicros: told(use.cpuMicros),
+    storageBytes: told(use.storageBytes),
+    whenFullMicroUsd: told(cost.whenFullMicroUsd),
+    nowMicroUsd: told(cost.nowMicroUsd),
+  };
 }
 
 function monthName(at: Date): string {

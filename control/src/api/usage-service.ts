@@ -8,8 +8,7 @@ import { encodeTime } from "@aerodb/wire";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { MeterUsage, TenantUsage } from "../app/usage-report.ts";
-
-const LARGEST = 2n ** 63n - 1n;
+import { told } from "./told.ts";
 
 export interface Usage {
   /** Of this month so far without a month. */
@@ -46,11 +45,6 @@ function encodeMeter(usage: MeterUsage): MessageInitShape<typeof MeterUsageSchem
     days: days.map((day) => ({ date: day.date, amount: told(day.amount) })),
     ...(now !== undefined && { now }),
   };
-}
-
-/** What messages can say: readings that cannot be true may add up to more. */
-function told(amount: bigint): bigint {
-  return amount > LARGEST ? LARGEST : amount;
 }
 
 /** The unit is the end of the meter's name, as in `egress_bytes`; else it counts. */

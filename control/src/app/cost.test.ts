@@ -88,6 +88,14 @@ test("a host without a price is left out, with the tenants in it", async () => {
   });
 });
 
+test("a host that says it has more disk than there is keeps no other cost from being told", async () => {
+  const { id } = await platform.create("one");
+  await price("any", 40n);
+  await measure(await instanceOf(id), MIB, 0);
+  await platform.catalogue.database.query(sql`update hosts set storage_mib = ${2n ** 44n}`);
+  expect((await calculateCost(platform.control)).costs).toMatchObject([{ tenants: 1n }]);
+});
+
 test("prices are dated and never edited, and the newest of the host's own counts", async () => {
   await price("any", 40n);
   await price("h1", 80n);

@@ -1,4 +1,5 @@
 import { sql } from "@aerodb/db";
+import type { TenantId } from "@aerodb/model";
 import { armFailpoints } from "@aerodb/runtime";
 import type { CatalogueServer } from "@aerodb/testkit";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
@@ -74,6 +75,16 @@ test("every month since there are prices is closed once, some days after its end
   const invoice = await getInvoice(platform.control, ACME, newest?.closed?.id ?? "");
   expect(invoice.lines.map(({ subject }) => subject)).toEqual(["pro", "egress_bytes"]);
   expect(invoice.month.name).toBe("2026-03");
+});
+
+test("who may come to more than can be billed is shown what the month is so far", async () => {
+  await addTerms(database(), ACME, [["2026-03-01T00:00:00Z", "free"]]);
+  const hour = "2026-03-01T00:00:00Z";
+  await addUsage(database(), { tenantId: ACME, meter: "api_requests", hour, amount: 2n ** 61n });
+  const tenant = { id: ACME as TenantId, name: "acme" };
+  const at = new Date("2026-03-01T01:00:00Z");
+  const { subtotalMicroUsd, forecast } = await currentInvoice(platform.control, tenant, at);
+  expect({ much: subtotalMicroUsd > 5n * 10n ** 18n, forecast }).toEqual({ much: true });
 });
 
 test("what a session's time zone is changes nothing", async () => {

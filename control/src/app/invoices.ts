@@ -1,8 +1,20 @@
 /** Showing invoices: the closed ones as they were closed, and what the month so far comes to. */
-import { type CalendarMonth, type InvoiceId, isMeter, monthOf, type TenantId } from "@aerodb/model";
+import {
+  type CalendarMonth,
+  Fault,
+  type InvoiceId,
+  isMeter,
+  monthOf,
+  type TenantId,
+} from "@aerodb/model";
 import { now } from "@aerodb/runtime";
 import { forecastOf } from "../metering/forecast.ts";
-import { type InvoiceAmounts, type InvoiceLine, invoiceOf } from "../metering/invoice.ts";
+import {
+  type InvoiceAmounts,
+  type InvoiceInputs,
+  type InvoiceLine,
+  invoiceOf,
+} from "../metering/invoice.ts";
 import { type LineText, lineText } from "../metering/invoice-text.ts";
 import { readCredits } from "../store/credit-notes.ts";
 import * as store from "../store/invoices.ts";
@@ -12,6 +24,8 @@ import { belowNumber, invoiceNotFound, numberToken, requireBilled } from "./cred
 import { digestOf, readInputs, readPrices } from "./invoice-build.ts";
 import { makePageToken, pageSizeOf, readPageToken } from "./page-token.ts";
 import { couldBeText } from "./text.ts";
+
+export type { InvoiceAmounts };
 
 export interface Invoice extends InvoiceAmounts {
   readonly tenantId: TenantId;
@@ -23,7 +37,10 @@ export interface Invoice extends InvoiceAmounts {
   readonly closed:
     | { readonly id: InvoiceId; readonly number: bigint; readonly at: Date }
     | undefined;
-  /** What the month will come to when it goes on as it does; undefined of a closed one. */
+  /**
+   * What the month will come to when it goes on as it does; undefined of a closed one, and where
+   * that is more than can be.
+   */
   readonly forecast: InvoiceAmounts | undefined;
 }
 
@@ -104,11 +121,21 @@ export async function currentInvoice(
     .filter(({ meter }) => isMeter(meter) && priced.has(meter))
     .map(({ meter, value }) => [meter, value]);
   const later = forecastOf(inputs, { at, gauges: Object.fromEntries(gauges) });
-  const { lines: _, ...forecast } = invoiceOf(later);
   return {
     ...invoiceOf(inputs),
-    ...{ tenantId: tenant.id, tenantName: tenant.name, month, forecast },
+    ...{ tenantId: tenant.id, tenantName: tenant.name, month, forecast: amountsOf(later) },
     inputsSha256: digestOf(inputs),
     closed: undefined,
   };
+}
+
+/** Undefined when it cannot be billed: that keeps nobody from seeing what the month is so far. */
+function amountsOf(inputs: InvoiceInputs): InvoiceAmounts | undefined {
+  try {
+    const { lines: _, ...amounts } = invoiceOf(inputs);
+    return amounts;
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    return undefined;
+  }
 }

@@ -63,7 +63,7 @@ export interface HostCapacity {
 export function listHostCapacities(db: Db): Promise<HostCapacity[]> {
   return db.query<HostCapacity>(sql`
     select h.id, h.capacity_memory_mib as "memoryMiB", h.capacity_cpu_millis as "cpuMillis",
-           h.storage_mib::integer as "storageMiB", p.amount as "microUsdPerMonth"
+           least(h.storage_mib, 2147483647)::integer as "storageMiB", p.amount as "microUsdPerMonth"
       from hosts h
       left join lateral (
         select micro_usd_per_month as amount from host_prices

@@ -31,7 +31,8 @@ export async function readTenantHost(db: Db, tenantId: TenantId): Promise<Tenant
            h.capacity_cpu_millis as "capacityCpuMillis",
            h.reserved_memory_mib as "reservedMemoryMiB",
            h.reserved_cpu_millis as "reservedCpuMillis",
-           h.storage_mib::integer as "storageMiB", t.connection_limit as "connectionLimit",
+           least(h.storage_mib, 2147483647)::integer as "storageMiB",
+           t.connection_limit as "connectionLimit",
            case when not i.shared then json_build_object(
              'memoryMiB', i.memory_mib, 'cpuMillis', i.cpu_millis, 'storageMiB', i.storage_mib,
              'pidsLimit', i.pids_limit, 'importance', i.importance,
