@@ -111,9 +111,9 @@ export class InstanceMeter {
     return this.#ports.running;
   }
 
-  /** What each tenant takes on disk, as last looked at. */
-  get sizes(): ReadonlyMap<TenantId, Readings> {
-    return this.#sizes?.tenants ?? new Map();
+  /** What each tenant that has anything takes on disk; undefined: nobody has looked yet. */
+  get sizes(): ReadonlyMap<TenantId, Readings> | undefined {
+    return this.#sizes?.tenants;
   }
 
   /** Whether nobody has a session, and nothing came up lately that the server was asked about. */
@@ -238,13 +238,14 @@ export class InstanceMeter {
     { activity, sizes, statements }: Answer,
     used: ReadonlyMap<TenantId, number>,
   ): ReadonlyMap<TenantId, TenantLook> {
-    const ids = new Set([...activity.tenants.keys(), ...used.keys(), ...this.sizes.keys()]);
+    const known = this.sizes ?? new Map<TenantId, Readings>();
+    const ids = new Set([...activity.tenants.keys(), ...used.keys(), ...known.keys()]);
     return new Map(
       [...ids].map((id) => {
         const readings: Readings = {
           ...NO_SESSIONS,
           ...activity.tenants.get(id),
-          ...this.sizes.get(id),
+          ...known.get(id),
           cpu_seconds: used.get(id) ?? 0,
         };
         const own = statements?.filter(({ tenantId }) => tenantId === id) ?? [];

@@ -96,9 +96,13 @@ export class Sampler {
     this.#watched.get(id)?.meter.visited();
   }
 
-  /** What the tenants of an instance take on disk, as last looked at. */
-  tenantBytes(id: InstanceId): ReadonlyMap<TenantId, bigint> {
-    const sizes = this.#watched.get(id)?.meter.sizes ?? new Map<TenantId, Readings>();
+  /**
+   * What the tenants of an instance that have anything take on disk, as last looked at; undefined:
+   * nobody has looked yet.
+   */
+  tenantBytes(id: InstanceId): ReadonlyMap<TenantId, bigint> | undefined {
+    const sizes = this.#watched.get(id)?.meter.sizes;
+    if (sizes === undefined) return undefined;
     return new Map(
       [...sizes].map(([tenantId, { storage_bytes = 0 }]) => [tenantId, BigInt(storage_bytes)]),
     );

@@ -10,8 +10,8 @@ import type { HostState } from "../host-state.ts";
 export interface MeterPorts {
   readonly state: HostState;
   readonly driver: InstanceDriver;
-  /** What the tenants of a shared instance take, as last looked at. */
-  readonly tenantBytes: (id: InstanceId) => ReadonlyMap<TenantId, bigint>;
+  /** What the tenants of a shared instance take that have anything; undefined: not looked yet. */
+  readonly tenantBytes: (id: InstanceId) => ReadonlyMap<TenantId, bigint> | undefined;
   readonly logger: Logger;
 }
 
@@ -60,10 +60,9 @@ export class StorageMeter {
     if (tenants.length === 0) return [];
     if (spec.shared) {
       const sizes = tenantBytes(spec.id);
-      return tenants.flatMap((id) => {
-        const bytes = sizes.get(id);
-        return bytes === undefined ? [] : [[id, bytes] as const];
-      });
+      if (sizes === undefined) return [];
+      // Who dropped all that it had is not among them, and has nothing.
+      return tenants.map((id) => [id, sizes.get(id) ?? 0n] as const);
     }
     const bytes = await this.#bytesOf(spec.id);
     return bytes === undefined ? [] : tenants.map((id) => [id, bytes] as const);
