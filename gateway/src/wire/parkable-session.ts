@@ -26,6 +26,7 @@ import { recallSession, restoreOn } from "./server-memory.ts";
 /** How long a server may take to say what a session keeps, or to take it. */
 const MEMORY_MS = 5_000;
 const ADMIN_SHUTDOWN = "57P01";
+const WRONG_PASSWORD = "28P01";
 
 /** A server that waits for the first query, or what the client is told instead. */
 export type Opened =
@@ -125,7 +126,7 @@ export class ParkableSession {
       if (gone.aborted) return undefined;
       const route = this.#settings.currentRoute();
       const opened = await this.#settings.open(route, gone);
-      if (opened.kind === "refused") return reportIn(opened.answer);
+      if (opened.kind === "refused") return farewellIn(opened.answer);
       const { server: next } = opened;
       if (await this.#restoreOn(next, memory)) {
         this.#target = { instanceId: route.instanceId, key: next.key };
@@ -183,18 +184,25 @@ function sentenceFor(kept: string | undefined): string {
   return `${restarted}, and the session has ${kept}, which no other can be given: connect again`;
 }
 
+const REPLACED =
+  "terminating connection: the tenant's server was restarted, and its password has been replaced " +
+  "since the session began: connect again with the new one";
+
 function ended(message: string): ServerReport {
   return { severity: "FATAL", sqlState: ADMIN_SHUTDOWN, message };
 }
 
-/** The report in an ErrorResponse of ours or of a server. */
-function reportIn(answer: Buffer): ServerReport {
+/** What the client is told of an ErrorResponse, of ours or of a server, that keeps it out. */
+function farewellIn(answer: Buffer): ServerReport {
   const reader = new MessageReader();
   reader.push(answer);
   const fields = decodeReport(reader.next()?.payload ?? Buffer.alloc(0));
+  const sqlState = fields.get("C") ?? ADMIN_SHUTDOWN;
+  // It has logged in long ago, and asks for nothing now that could be refused like a login.
+  if (sqlState === WRONG_PASSWORD) return ended(REPLACED);
   return {
     severity: "FATAL",
-    sqlState: fields.get("C") ?? ADMIN_SHUTDOWN,
+    sqlState,
     message: fields.get("M") ?? "the tenant's server was restarted: connect again",
   };
 }

@@ -3,6 +3,7 @@
  * cannot be given to another ends it with a reason, and who comes meanwhile waits.
  */
 
+import { once } from "node:events";
 import { type BackendKey, MessageReader } from "@aerodb/postgres";
 import { RouteState } from "@aerodb/rpc/aerodb/edge/v1/route_service_pb.js";
 import { sleep } from "@aerodb/runtime";
@@ -86,6 +87,24 @@ test("a session goes on after a restart with what it had", async () => {
   expect(heard).toEqual(["News of $1:back"]);
   expect(await pidOf(client)).not.toBe(before);
   await client.end();
+});
+
+test("a session whose password was replaced since it began is told of that", async () => {
+  const hooli = await platform.instance.addTenant("hooli");
+  const client = await connectTo(gateway.pgPort, acme);
+  const root = await platform.instance.connectRoot();
+  const setVerifier = (verifier: string) =>
+    root.query(`alter role "${acme.tenantId}" password '${verifier}'`);
+  const told = once(client, "error");
+  await setParked(true);
+  await left();
+  await setVerifier(hooli.verifier);
+  await setParked(false);
+  expect(await told).toMatchObject([
+    { code: "57P01", message: expect.stringContaining("password has been replaced") },
+  ]);
+  await setVerifier(acme.verifier);
+  await root.end();
 });
 
 test("a query that is sent while it is away is answered once it is back", async () => {
