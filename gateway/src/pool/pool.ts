@@ -10,6 +10,7 @@ import type { Parking } from "../parking.ts";
 import type { Traffic } from "../traffic.ts";
 import type { Reach } from "../watch/reach.ts";
 import { type Instances, sentenceFor } from "../wire/instances.ts";
+import type { Relay } from "../wire/relay.ts";
 import { logIn, type ReadyServer, reportOfLogin, type ServerLogin } from "../wire/server-login.ts";
 import type { Holder } from "./holder.ts";
 import { PooledServer } from "./pooled-server.ts";
@@ -38,6 +39,9 @@ export interface Waiting extends Holder {
   wakes?(): void;
 }
 
+/** A client that is inside, whether it needs a server or not. */
+export type Inside = Pick<Relay, "ended" | "endAtRest">;
+
 /** How many of the free ones are looked at for one that has the client's settings. */
 const LOOKED_AT = 8;
 
@@ -56,6 +60,7 @@ export class Pool {
   readonly #abandoned = new WeakSet<PooledServer>();
   /** In the order in which they came, with when that was. */
   readonly #waiting = new Map<Waiting, number>();
+  readonly #inside = new Set<Inside>();
   readonly #ending = new AbortController();
   #closedBecause: ServerReport | undefined;
   #opening = 0;
@@ -83,6 +88,13 @@ export class Pool {
       1,
       Math.min(this.#settings.poolSize, Math.floor(this.#route.connectionLimit / 2)),
     );
+  }
+
+  /** Has a client told, at its first moment of rest, that the pool serves nobody any more. */
+  enter(client: Inside): void {
+    if (this.#closedBecause !== undefined) client.endAtRest(this.#closedBecause);
+    this.#inside.add(client);
+    void client.ended.then(() => this.#inside.delete(client));
   }
 
   /** A free server, which is the client's until it leaves it; else it is told when there is one. */
@@ -134,12 +146,16 @@ export class Pool {
       server.end();
   }
 
-  /** Ends every server: those in use when they are left. Whoever waits is told. */
+  /**
+   * Ends every server: those in use when they are left. Whoever waits is told, and so is whoever
+   * rests: those who keep connections for later replace what ends then, and lose no query by it.
+   */
   close(report: ServerReport): void {
     this.#closedBecause = report;
     this.#leaveParking();
     this.#ending.abort();
     this.#deny(report, this.#waiting.size);
+    for (const client of [...this.#inside]) client.endAtRest(report);
     this.#free.length = 0;
     for (const server of this.#servers) if (server.holder === undefined) server.end();
   }

@@ -1,5 +1,6 @@
 /** The pooled port as its clients see it, with a real instance behind. */
 import { execFile } from "node:child_process";
+import { once } from "node:events";
 import { existsSync } from "node:fs";
 import type { Socket } from "node:net";
 import { promisify } from "node:util";
@@ -217,20 +218,26 @@ test("a client that leaves in a transaction leaves nothing of it", async () => {
   await next.query("drop table kept");
 });
 
-test("a client whose password was replaced is told at its next query, and nobody waits", async () => {
+test("clients whose password was replaced are told once they rest, and nobody waits", async () => {
   const initech = await platform.instance.addTenant("initech");
   const [route] = platform.tableOf([initech], { generation: 0n }).routes ?? [];
   platform.control.send({ generation: 6n, routes: [route ?? {}] });
   await platform.followed(6n);
-  const client = await login(initech);
-  await client.query("select 1");
+  const [resting, never, busy] = [await login(initech), await login(initech), await login(initech)];
+  await resting.query("select 1");
+  await busy.query("begin");
+  const told = [resting, never].map((client) => once(client, "error"));
+  const toldLater = once(busy, "error");
   const verifiers = [await scramVerifier("another-password")];
   platform.control.send({ generation: 7n, routes: [{ ...route, verifiers }] });
-  await platform.followed(7n);
-  await expect(client.query("select 1")).rejects.toMatchObject({
+  const expected = {
     code: "57P01",
     message: expect.stringContaining("password or place has changed"),
-  });
+  };
+  for (const error of told) expect(await error).toMatchObject([expected]);
+  expect((await busy.query("select 1 as one")).rows).toEqual([{ one: 1 }]);
+  await busy.query("commit");
+  expect(await toldLater).toMatchObject([expected]);
   await expect(login(initech)).rejects.toMatchObject({ code: "28P01" });
 });
 

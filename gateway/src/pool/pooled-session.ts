@@ -67,6 +67,7 @@ async function open(
     const { settings } = ask;
     client = new PooledClient(stream, { pool, settings, greeting, traffic: carried });
     client.unshift(entry.client.reader.rest());
+    pool.enter(client);
     return client;
   } finally {
     void (client?.ended ?? Promise.resolve()).then(() => {

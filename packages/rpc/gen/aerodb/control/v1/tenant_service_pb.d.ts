@@ -783,7 +783,7 @@ export declare const TenantService: GenService<{
   },
   /**
    * RotateCredentials replaces the tenant's password and answers once the new one is in force.
-   * Sessions that are open stay open.
+   * Sessions that are open stay open; those of the pooled port end with their transaction.
    *
    * @generated from rpc aerodb.control.v1.TenantService.RotateCredentials
    */
