@@ -336,7 +336,7 @@ async function portOr<Listener>(
     const wrong = code === undefined ? undefined : PORT_TROUBLE[code];
     if (wrong === undefined) throw error;
     const variable = which.toUpperCase().replace("-", "_");
-    const choice = `--${which}-port or AERODB_${variable}_PORT`;
+    const choice = `--${which}-port or AERODB_GATEWAY_${variable}_PORT`;
     throw new Fault("UNAVAILABLE", `Port ${port} ${wrong}, or choose another with ${choice}.`, {
       cause: error,
     });

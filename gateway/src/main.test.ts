@@ -51,8 +51,8 @@ async function exitCode(): Promise<number | null> {
 }
 
 test.each([
-  ["REST_PORT", "--rest-port or AERODB_REST_PORT"],
-  ["PG_PORT", "--pg-port or AERODB_PG_PORT"],
+  ["REST_PORT", "--rest-port or AERODB_GATEWAY_REST_PORT"],
+  ["PG_PORT", "--pg-port or AERODB_GATEWAY_PG_PORT"],
 ])("a taken %s is one sentence that names the port and the flag", async (name, flag) => {
   const { said } = start({ [name]: String(takenPort) });
   expect(await exitCode()).toBe(EXIT.unavailable);
