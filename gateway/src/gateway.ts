@@ -240,7 +240,10 @@ async function openPorts(configuration: GatewayConfiguration, parts: PortParts):
     const portName = which === "pg" ? "session" : "pooled";
     return portOr(which, port, () => listenForPostgres({ ...shared, port, portName, serve }));
   };
-  const directly = serveDirectly({ ...parts, cancelKeys });
+  const directly = serveDirectly({
+    ...{ ...parts, cancelKeys },
+    makeRoom: (tenantId) => pools.makeRoom(tenantId),
+  });
   const postgres = await listen("pg", configuration.pgPort, directly);
   const inTurn = servePooled({ pools, cancelKeys, traffic, poolClients });
   const pooled = await listen("pg-pooled", configuration.pgPooledPort, inTurn);

@@ -22,6 +22,7 @@ const CONTROL: readonly Flag[] = [
   ["--names <names>", "further names of this machine, for its certificate"],
   ["--public-host <host>", "where tenants reach the gateway"],
   ["--public-port <port>", "and its Postgres port (default: 6432)"],
+  ["--public-pooled-port <port>", "and its pooled Postgres port (default: 6543)"],
   ["--base-domain <domain>", "what tenants' host names end with (default: localhost)"],
   ...SHARED,
 ];

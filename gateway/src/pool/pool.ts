@@ -137,13 +137,14 @@ export class Pool {
     this.#waiting.delete(client);
   }
 
-  /** Gives back what nobody has used for so long. */
-  trim(idleMs: number): void {
+  /** Gives back what nobody has used for so long. Returns how many that were. */
+  trim(idleMs: number): number {
     const most = monotonicMs() - idleMs;
     // The one that was free longest is first. Whoever comes meanwhile must not get what ends.
-    const kept = this.#free.findIndex(({ idleSinceMs }) => idleSinceMs >= most);
-    for (const server of this.#free.splice(0, kept < 0 ? Number.POSITIVE_INFINITY : kept))
-      server.end();
+    const kept = this.#free.findIndex(({ idleSinceMs }) => idleSinceMs > most);
+    const ending = this.#free.splice(0, kept < 0 ? Number.POSITIVE_INFINITY : kept);
+    for (const server of ending) server.end();
+    return ending.length;
   }
 
   /**

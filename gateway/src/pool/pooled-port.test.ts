@@ -197,6 +197,28 @@ test("who finds every server taken waits, and is told when it takes too long", a
   await (await login()).end();
 });
 
+test("servers that nobody uses make way for sessions that their plan has no room for", async () => {
+  const pied = await platform.instance.addTenant("piedpiper");
+  const [route] = platform.tableOf([pied], { generation: 0n }).routes ?? [];
+  platform.control.send({ generation: 6n, routes: [route ?? {}] });
+  await platform.followed(6n);
+  const root = await platform.instance.connectRoot();
+  await root.query(`alter role ${pied.tenantId} connection limit ${POOL_SIZE}`);
+  const pooled = await Promise.all(Array.from({ length: POOL_SIZE }, () => login(pied)));
+  await Promise.all(pooled.map((client) => client.query("select pg_sleep(0.05)")));
+  // All are free, and one is taken while the sessions come.
+  await pooled[0]?.query("begin");
+  const coming = Array.from({ length: POOL_SIZE }, () => connectTo(gateway.pgPort, pied));
+  const came = await Promise.allSettled(coming);
+  const inside = came.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
+  const [refused] = came.flatMap((each) => (each.status === "rejected" ? [each.reason] : []));
+  expect(inside).toHaveLength(POOL_SIZE - 1);
+  expect(refused).toMatchObject({ code: "53300" });
+  expect((await pooled[0]?.query("select 1 as one"))?.rows).toEqual([{ one: 1 }]);
+  await pooled[0]?.query("commit");
+  await Promise.all([...inside, ...pooled, root].map((client) => client.end()));
+});
+
 test("a client that leaves in a transaction leaves nothing of it", async () => {
   const client = await login();
   await client.query("create table kept (n int)");
@@ -221,15 +243,15 @@ test("a client that leaves in a transaction leaves nothing of it", async () => {
 test("clients whose password was replaced are told once they rest, and nobody waits", async () => {
   const initech = await platform.instance.addTenant("initech");
   const [route] = platform.tableOf([initech], { generation: 0n }).routes ?? [];
-  platform.control.send({ generation: 6n, routes: [route ?? {}] });
-  await platform.followed(6n);
+  platform.control.send({ generation: 7n, routes: [route ?? {}] });
+  await platform.followed(7n);
   const [resting, never, busy] = [await login(initech), await login(initech), await login(initech)];
   await resting.query("select 1");
   await busy.query("begin");
   const told = [resting, never].map((client) => once(client, "error"));
   const toldLater = once(busy, "error");
   const verifiers = [await scramVerifier("another-password")];
-  platform.control.send({ generation: 7n, routes: [{ ...route, verifiers }] });
+  platform.control.send({ generation: 8n, routes: [{ ...route, verifiers }] });
   const expected = {
     code: "57P01",
     message: expect.stringContaining("password or place has changed"),

@@ -44,6 +44,12 @@ export class Pools {
     this.#trim();
   }
 
+  /** Ends the servers of a tenant that nobody uses. Returns whether there was one. */
+  makeRoom(tenantId: string): boolean {
+    const ended = (this.#byTenant.get(tenantId) ?? []).map((pool) => pool.trim(0));
+    return ended.some((count) => count > 0);
+  }
+
   close(): void {
     this.#stopping.abort();
     for (const pools of this.#byTenant.values())

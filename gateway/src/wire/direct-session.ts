@@ -2,7 +2,7 @@
 import { Fault } from "@aerodb/model";
 import { encodeErrorResponse, encodeStartupMessage, type ServerReport } from "@aerodb/postgres";
 import type { Route } from "@aerodb/rpc/aerodb/edge/v1/route_service_pb.js";
-import { failpoint, type Logger } from "@aerodb/runtime";
+import { backoffMs, failpoint, type Logger, sleep } from "@aerodb/runtime";
 import type { Parking } from "../parking.ts";
 import type { RouteTable } from "../routes.ts";
 import type { Traffic } from "../traffic.ts";
@@ -24,6 +24,8 @@ export interface DirectSettings {
   readonly cancelKeys: CancelKeys;
   readonly traffic: Traffic;
   readonly reach: Pick<Reach, "loggedIn">;
+  /** Ends connections of a tenant that are kept for nobody yet; whether there were any. */
+  readonly makeRoom: (tenantId: string) => boolean;
   readonly logger: Logger;
 }
 
@@ -83,6 +85,10 @@ interface Coming {
   readonly wakes?: () => void;
 }
 
+/** How often a client comes again whose tenant's own idle connections made way for it. */
+const ROOM_TRIES = 4;
+const ROOM = { firstMs: 20, maxMs: 200 };
+
 /** Opens a connection to the instance as the client that has shown its key. */
 async function openServer(
   coming: Coming,
@@ -90,8 +96,14 @@ async function openServer(
   signal: AbortSignal,
 ): Promise<Opened> {
   const { route } = coming;
-  for (;;) {
+  for (let tries = 1; ; tries += 1) {
     const opened = await tryServer(coming, settings, signal);
+    const isFull = opened.kind === "refused" && opened.full === true;
+    // What was ended may take its place a moment longer.
+    if (isFull && tries <= ROOM_TRIES && (settings.makeRoom(route.tenantId) || tries > 1)) {
+      await sleep(backoffMs(tries, ROOM), signal);
+      continue;
+    }
     // One that was on its way in as its instance was parked comes again.
     const parked = settings.parking.of(route.instanceId) !== undefined;
     if (opened.kind === "refused" && !opened.final && parked) continue;
@@ -132,9 +144,9 @@ async function tryServer(
       case "refused":
         return { kind: "refused", final: true, answer: credentialsRefused(ask.user) };
       case "error": {
-        // Its plan's connections are taken, in most cases.
-        const answer = encodeErrorResponse(reportOfLogin(login.message, route));
-        return { kind: "refused", final: !shutsDown(login.message), answer };
+        const report = reportOfLogin(login.message, route);
+        const [full, answer] = [report.sqlState === "53300", encodeErrorResponse(report)];
+        return { kind: "refused", final: !shutsDown(login.message), full, answer };
       }
       case "lost":
         return { kind: "refused", final: false, answer: encodeErrorResponse(LOST) };

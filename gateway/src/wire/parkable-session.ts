@@ -36,6 +36,8 @@ export type Opened =
       readonly answer: Buffer;
       /** Whether to try again is of no use. */
       readonly final: boolean;
+      /** Whether all connections of its plan are taken. */
+      readonly full?: boolean;
     };
 
 export interface ParkableSettings {

@@ -7,9 +7,13 @@ import { replaceFile, replaceFileSync } from "./replace-file.ts";
 const directory = mkdtempSync(join(tmpdir(), "replace-file-"));
 afterAll(() => rmSync(directory, { recursive: true }));
 
+async function atOnce(...how: Parameters<typeof replaceFileSync>): Promise<void> {
+  replaceFileSync(...how);
+}
+
 test.each([
   ["waiting", replaceFile],
-  ["at once", replaceFileSync],
+  ["at once", atOnce],
 ])("a file is replaced %s, whatever an earlier attempt left", async (name, replace) => {
   const path = join(directory, name);
   writeFileSync(`${path}.new`, "half of something much lon");
