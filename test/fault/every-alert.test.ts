@@ -26,6 +26,13 @@ let tenant: Tenant;
 beforeAll(async () => {
   tenant = await platform().createTenant({ name: "acme", plan: "pro" });
   catalogue = await openCatalogue(platform());
+  // As if it had been there all month: only what was promised then can be broken.
+  await catalogue.query(
+    `insert into tenant_terms (tenant_id, from_at, plan, tenant_name, isolation)
+     select tenant_id, date_trunc('month', now(), 'UTC'), plan, tenant_name, isolation
+       from tenant_terms where tenant_id = $1`,
+    [tenant.tenant_id],
+  );
 });
 afterAll(() => catalogue.end());
 
