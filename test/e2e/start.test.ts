@@ -1,7 +1,7 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { monotonicMs } from "@aerodb/runtime";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { freePorts, releasePorts } from "../free-ports.ts";
 import { platformOfThisTest, usePlatform } from "../platform.ts";
 import { queryOnce, type Tenant } from "../platform-client.ts";
@@ -201,3 +201,30 @@ test("a home below a private directory works and leaves nothing outside of it ru
   expect(await queryOnce(tenant.connection.uri, "select 1 as one")).toEqual([{ one: 1 }]);
   await hidden.stop();
 });
+
+test("`npm start` that is told to end takes the whole platform along", async () => {
+  const home = join(platform().home, "..", "by-npm");
+  const ports = await freePorts(5);
+  const names = ["REST", "GRPC", "PG", "PG_POOLED", "LINK"];
+  const given = names.map((name, at) => [`AERODB_${name}_PORT`, String(ports[at])]);
+  let npm = 0;
+  const ended = run("npm", ["start", "--", "--home", home], {
+    environment: { ...Object.fromEntries(given), AERODB_WARM_INSTANCES: "0" },
+    onStart: (pid) => (npm = pid),
+  });
+  const all = () => processesOf([home]);
+  onTestFinished(() => all().forEach(({ pid }) => void signal(pid, "SIGKILL")));
+  const serves = () => isAnswered(`http://127.0.0.1:${ports[0]}/readyz`);
+  await until("the platform to serve", serves, 60_000);
+  signal(npm, "SIGTERM");
+  await ended;
+  await until("all of it to end", () => all().length === 0, 20_000);
+  releasePorts(ports);
+});
+
+async function isAnswered(url: string): Promise<boolean> {
+  return fetch(url).then(
+    ({ ok }) => ok,
+    () => false,
+  );
+}
