@@ -1,4 +1,5 @@
--- A gauge that was read by a clock that is ahead never comes to less than nothing.
+-- No reading of a gauge keeps the records of everybody from being written: one times the milliseconds
+-- of an hour may be more than 64 bits hold, and of a clock that is ahead it came to less than nothing.
 
 create or replace function gauges_of_hours(
   tenant_ids text[], meters text[], hours timestamptz[], until timestamptz

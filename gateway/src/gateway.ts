@@ -241,7 +241,8 @@ async function openPorts(configuration: GatewayConfiguration, parts: PortParts):
     return portOr(which, port, () => listenForPostgres({ ...shared, port, portName, serve }));
   };
   const directly = serveDirectly({
-    ...{ ...parts, cancelKeys },
+    ...parts,
+    cancelKeys,
     makeRoom: (tenantId) => pools.makeRoom(tenantId),
   });
   const postgres = await listen("pg", configuration.pgPort, directly);

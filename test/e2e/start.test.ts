@@ -4,7 +4,7 @@ import { monotonicMs } from "@aerodb/runtime";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { freePorts, releasePorts } from "../free-ports.ts";
 import { platformOfThisTest, usePlatform } from "../platform.ts";
-import { queryOnce, type Tenant } from "../platform-client.ts";
+import { missesNothing, queryOnce, type Tenant } from "../platform-client.ts";
 import { processesOf, signal } from "../processes.ts";
 import { AERODB, type Ended, isInstalled, run } from "../program.ts";
 import { until } from "../until.ts";
@@ -214,17 +214,10 @@ test("`npm start` that is told to end takes the whole platform along", async () 
   });
   const all = () => processesOf([home]);
   onTestFinished(() => all().forEach(({ pid }) => void signal(pid, "SIGKILL")));
-  const serves = () => isAnswered(`http://127.0.0.1:${ports[0]}/readyz`);
+  const serves = () => missesNothing(`http://127.0.0.1:${ports[0]}`);
   await until("the platform to serve", serves, 60_000);
   signal(npm, "SIGTERM");
   await ended;
   await until("all of it to end", () => all().length === 0, 20_000);
   releasePorts(ports);
 });
-
-async function isAnswered(url: string): Promise<boolean> {
-  return fetch(url).then(
-    ({ ok }) => ok,
-    () => false,
-  );
-}

@@ -35,7 +35,8 @@ export async function startThrowawayPostgres(
   const nobody = process.getuid?.() === 0 ? NOBODY : undefined;
   const owner = nobody ?? {};
   const { binDirectory } = await findEngine();
-  const home = await mkdtemp(join(process.env["THROWAWAY_SERVERS"] ?? tmpdir(), "aerodb-test-"));
+  const above = options.durable === true ? undefined : process.env["THROWAWAY_SERVERS"];
+  const home = await mkdtemp(join(above ?? tmpdir(), "aerodb-test-"));
   if (nobody !== undefined) await chown(home, nobody.uid, nobody.gid);
   const data = join(home, "data");
   await fillData(data, { binDirectory, owner });
